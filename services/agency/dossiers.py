@@ -1,0 +1,135 @@
+"""Dossiers between two agencies: the sender serves them, the receiver pulls and proves them.
+
+A node serves a dossier only to the node it was addressed to, by the identity in the caller's certificate. The gateway asks in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import grpc.aio
+
+from services.agency import store
+from services.agency.desk import Pulled, header_of
+from services.agency.store import Entry
+from services.chassis.clock import Clock
+from services.chassis.database import Database
+from services.chassis.identity import caller
+from xieban import dossier
+from xieban.dossier import Packed
+from xieban.errors import Reason, XiebanError, failure
+from xieban.ids import eid as checked_eid
+from xieban.rpcstatus import error_from_rpc
+from xieban.wire.v1 import dossier_pb2, dossier_pb2_grpc
+
+log = logging.getLogger(__name__)
+
+MAX_PULL = 32
+PULL_DEADLINE = 30.0
+RETRY_FIRST = 0.2
+RETRY_LONGEST = 30.0
+SERVICE = "xieban.wire.v1.DossierService"
+
+
+class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
+    """Serves the dossiers of sent handoffs."""
+
+    def __init__(self, *, database: Database, city: str) -> None:
+        self._database = database
+        self._city = city
+
+    async def PullDossiers(  # type: ignore[override]
+        self, request: dossier_pb2.PullDossiersRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[dossier_pb2.PullDossiersResponse]:
+        peer = caller(context)
+        if peer.city != self._city or peer.role != "node":
+            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+        if len(request.eids) > MAX_PULL * 2:
+            raise failure(Reason.FIELD_INVALID, field="eids", detail=f"一次最多 {MAX_PULL * 2} 份")
+        for wanted in request.eids:
+            async with self._database.read() as tx:
+                entry = (await store.handoffs(tx, [checked_eid(wanted)], box="out")).get(wanted)
+                if entry is None or entry.to_agency != peer.agency:
+                    raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
+                held = await store.dossier(tx, wanted)
+            if held is None:
+                raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
+            salt, manifest, contents = held
+            yield dossier_pb2.PullDossiersResponse(eid=wanted, salt=salt, manifest=manifest, contents=contents)
+
+
+class Puller:
+    """Pulls the dossiers of delivered handoffs, one loop a peer, so that a dead peer holds up nobody else."""
+
+    def __init__(
+        self,
+        *,
+        peers: dict[str, grpc.aio.Channel],
+        complete: Callable[[Sequence[Pulled]], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._stubs = {name: dossier_pb2_grpc.DossierServiceStub(channel) for name, channel in peers.items()}
+        self._complete = complete
+        self._clock = clock
+        self._waiting: dict[str, dict[str, Entry]] = {name: {} for name in peers}
+        self._wakes = {name: asyncio.Event() for name in peers}
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Queue delivered handoffs."""
+        for entry in entries:
+            if entry.from_agency in self._waiting:
+                self._waiting[entry.from_agency].setdefault(entry.eid, entry)
+                self._wakes[entry.from_agency].set()
+
+    def unfinished(self) -> int:
+        return sum(len(queue) for queue in self._waiting.values())
+
+    async def run(self, peer: str) -> None:
+        """The loop of one peer."""
+        pause = RETRY_FIRST
+        queue, wake = self._waiting[peer], self._wakes[peer]
+        while True:
+            if not queue:
+                wake.clear()
+                await wake.wait()
+            batch = list(queue.values())[:MAX_PULL]
+            pulled = await self._pull(peer, batch)
+            if pulled:
+                await self._complete(pulled)
+                for item in pulled:
+                    queue.pop(item.eid, None)
+                pause = RETRY_FIRST
+            else:
+                # The first may be the one that cannot be had now; the others get their turn.
+                first = batch[0]
+                queue[first.eid] = queue.pop(first.eid)
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, RETRY_LONGEST)
+
+    async def _pull(self, peer: str, batch: Sequence[Entry]) -> list[Pulled]:
+        """What could be had, in order; the rest stays queued."""
+        expected = {entry.eid: entry for entry in batch}
+        pulled: list[Pulled] = []
+        request = dossier_pb2.PullDossiersRequest(eids=list(expected))
+        try:
+            async for answer in self._stubs[peer].PullDossiers(request, timeout=PULL_DEADLINE):
+                entry = expected.pop(answer.eid, None)
+                if entry is not None:
+                    pulled.append(_prove(entry, answer))
+        except grpc.aio.AioRpcError as error:
+            log.info("pull interrupted", extra={"peer": peer, "reason": error_from_rpc(error).reason.name})
+        return pulled
+
+
+def _prove(entry: Entry, answer: dossier_pb2.PullDossiersResponse) -> Pulled:
+    commitment = header_of(entry).dossier
+    contents = tuple(answer.contents)
+    try:
+        manifest = dossier.verify(commitment, salt=answer.salt, manifest=answer.manifest, contents=contents)
+    except XiebanError as error:
+        return Pulled(eid=entry.eid, packed=None, manifest=None, error=error)
+    packed = Packed(salt=answer.salt, manifest=answer.manifest, contents=contents, commitment=commitment)
+    return Pulled(eid=entry.eid, packed=packed, manifest=manifest, error=None)

@@ -1,0 +1,246 @@
+"""The agency's API: who may call, marshalling, paging. Deciding is the desk's work.
+
+Only systems of the agency itself are served here, by the identity in their certificate. Other nodes pull dossiers elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from services.agency import convert, store
+from services.agency.desk import WITHDRAWAL, Decide, Draft, Order, Send, new_salt
+from services.agency.store import Entry, FactRow
+from services.chassis.batch import Batcher
+from services.chassis.database import Database, Transaction
+from services.chassis.identity import caller
+from services.chassis.telemetry import inject, tracer
+from xieban import canonical, dossier, marshal
+from xieban.agency import Agency, office
+from xieban.dossier import CaseNumbers, Document, Dossier, Manifest
+from xieban.errors import Reason, failure
+from xieban.handoff import FactKind, State
+from xieban.ids import case_id, eid
+from xieban.wire.v1 import case_pb2, case_pb2_grpc, handoff_pb2, handoff_pb2_grpc
+
+HANDOFF_SERVICE = "xieban.wire.v1.HandoffService"
+CASE_SERVICE = "xieban.wire.v1.CaseService"
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+WATCH_PAGE = 100
+_LAST = 2**62
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Bell:
+    """Rung after every commit; readers of the inbox stream wait for it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    @property
+    def next(self) -> asyncio.Event:
+        """The event that the next ring sets; take it before looking, so that no ring is missed."""
+        return self._event
+
+
+class _Served:
+    """What both services need: who we are, the database."""
+
+    def __init__(self, *, city: str, agency: Agency, database: Database) -> None:
+        self._city = city
+        self._agency = agency
+        self._database = database
+
+    def _check(self, context: Context) -> None:
+        peer = caller(context)
+        if (peer.city, peer.agency, peer.role) != (self._city, self._agency, "system"):
+            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+
+
+class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
+    """HandoffService."""
+
+    def __init__(
+        self, *, city: str, agency: Agency, database: Database, orders: Batcher[Order, Entry], bell: Bell
+    ) -> None:
+        super().__init__(city=city, agency=agency, database=database)
+        self._orders = orders
+        self._bell = bell
+        self._tracer = tracer("xieban.agency")
+
+    async def Send(self, request: handoff_pb2.SendRequest, context: Context) -> handoff_pb2.SendResponse:  # type: ignore[override]
+        self._check(context)
+        with self._tracer.start_as_current_span("handoff.send"):
+            draft = convert.draft_from_pb(request.draft)
+            entry = await self._orders.submit(Send(draft=draft, trace=_trace()))
+        return handoff_pb2.SendResponse(handoff=await self._sent(entry))
+
+    async def Answer(self, request: handoff_pb2.AnswerRequest, context: Context) -> handoff_pb2.AnswerResponse:  # type: ignore[override]
+        self._check(context)
+        with self._tracer.start_as_current_span("handoff.answer"):
+            answered = eid(request.eid)
+            draft = convert.draft_from_pb(request.draft, answering=answered)
+            entry = await self._orders.submit(Send(draft=draft, answering=answered, trace=_trace()))
+        return handoff_pb2.AnswerResponse(handoff=await self._sent(entry))
+
+    async def Accept(self, request: handoff_pb2.AcceptRequest, context: Context) -> handoff_pb2.AcceptResponse:  # type: ignore[override]
+        self._check(context)
+        return handoff_pb2.AcceptResponse(handoff=await self._decide(request.eid, "accepted"))
+
+    async def Return(self, request: handoff_pb2.ReturnRequest, context: Context) -> handoff_pb2.ReturnResponse:  # type: ignore[override]
+        self._check(context)
+        defects = convert.defects_from_pb(request.defects)
+        order = Decide(eid=eid(request.eid), verdict="returned", defects=defects)
+        return handoff_pb2.ReturnResponse(handoff=await self._with_facts(await self._orders.submit(order)))
+
+    async def Withdraw(self, request: handoff_pb2.WithdrawRequest, context: Context) -> handoff_pb2.WithdrawResponse:  # type: ignore[override]
+        self._check(context)
+        wanted = eid(request.eid)
+        async with self._database.read() as tx:
+            entry = (await store.handoffs(tx, [wanted], box="out")).get(wanted)
+        if entry is None:
+            raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
+        order = Send(draft=_withdrawal(entry, request.client_ref), trace=_trace())
+        return handoff_pb2.WithdrawResponse(handoff=await self._sent(await self._orders.submit(order)))
+
+    async def Get(self, request: handoff_pb2.GetRequest, context: Context) -> handoff_pb2.GetResponse:  # type: ignore[override]
+        self._check(context)
+        wanted = eid(request.eid)
+        async with self._database.read() as tx:
+            found = await store.handoffs(tx, [wanted], box="in") or await store.handoffs(tx, [wanted], box="out")
+            if wanted not in found:
+                raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
+            facts = await store.facts(tx, [wanted])
+            held = await store.dossier(tx, wanted) if request.with_dossier else None
+        response = handoff_pb2.GetResponse(handoff=convert.handoff_to_pb(found[wanted], facts[wanted]))
+        if held is not None:
+            manifest = canonical.decode(held[1], Manifest, limit=dossier.MAX_MANIFEST)
+            response.dossier.CopyFrom(marshal.dossier_to_pb(dossier.unpack(manifest, held[2])))
+        return response
+
+    async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:  # type: ignore[override]
+        self._check(context)
+        limit = page_size(request.page_size)
+        before = int(request.page_token) if request.page_token.isdecimal() else _LAST
+        async with self._database.read() as tx:
+            entries = await store.handoffs_page(
+                tx,
+                before=before,
+                limit=limit,
+                case_id=case_id(request.case_id) if request.case_id else "",
+                state=convert.state_from_pb(request.state),
+            )
+            facts = await store.facts(tx, [entry.eid for entry in entries])
+        token = str(entries[-1].seq) if len(entries) == limit else ""
+        views = [convert.handoff_to_pb(entry, facts[entry.eid]) for entry in entries]
+        return handoff_pb2.ListResponse(handoffs=views, next_page_token=token)
+
+    async def WatchInbox(  # type: ignore[override]
+        self, request: handoff_pb2.WatchInboxRequest, context: Context
+    ) -> AsyncIterator[handoff_pb2.WatchInboxResponse]:
+        self._check(context)
+        cursor = request.cursor
+        while True:
+            ringing = self._bell.next
+            async with self._database.read() as tx:
+                page = await self._events(tx, cursor)
+            for response in page:
+                yield response
+                cursor = response.cursor
+            if not page:
+                await ringing.wait()
+
+    async def _events(self, tx: Transaction, cursor: int) -> list[handoff_pb2.WatchInboxResponse]:
+        events = await store.events_after(tx, cursor, limit=WATCH_PAGE)
+        boxes = {box: [row["eid"] for row in events if row["box"] == box] for box in ("in", "out")}
+        found = {(key, "in"): entry for key, entry in (await store.handoffs(tx, boxes["in"], box="in")).items()}
+        found |= {(key, "out"): entry for key, entry in (await store.handoffs(tx, boxes["out"], box="out")).items()}
+        facts = await store.facts(tx, {row["eid"] for row in events})
+        page = []
+        for row in events:
+            entry = found[row["eid"], row["box"]]
+            entry.state = State(row["state"])  # as it was at that moment, not as it is now
+            view = convert.handoff_to_pb(entry, facts[entry.eid])
+            page.append(handoff_pb2.WatchInboxResponse(cursor=row["seq"], handoff=view))
+        return page
+
+    async def _decide(self, wanted: str, verdict: FactKind) -> handoff_pb2.Handoff:
+        return await self._with_facts(await self._orders.submit(Decide(eid=eid(wanted), verdict=verdict)))
+
+    async def _sent(self, entry: Entry) -> handoff_pb2.Handoff:
+        """A handoff just sealed has no facts yet; one named again by its client_ref may have."""
+        if entry.state is State.SENT:
+            return convert.handoff_to_pb(entry, [])
+        return await self._with_facts(entry)
+
+    async def _with_facts(self, entry: Entry) -> handoff_pb2.Handoff:
+        async with self._database.read() as tx:
+            facts: dict[str, list[FactRow]] = await store.facts(tx, [entry.eid])
+        return convert.handoff_to_pb(entry, facts[entry.eid])
+
+
+class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
+    """CaseService."""
+
+    async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:  # type: ignore[override]
+        self._check(context)
+        wanted = case_id(request.case_id)
+        async with self._database.read() as tx:
+            rows = await store.cases(tx, [wanted])
+            counts = await store.case_handoff_counts(tx, [wanted])
+        if wanted not in rows:
+            raise failure(Reason.CASE_NOT_FOUND, case=wanted)
+        return case_pb2.GetCaseResponse(case=convert.case_to_pb(rows[wanted], handoffs=counts.get(wanted, 0)))
+
+    async def ListCases(self, request: case_pb2.ListCasesRequest, context: Context) -> case_pb2.ListCasesResponse:  # type: ignore[override]
+        self._check(context)
+        limit = page_size(request.page_size)
+        at, _, last = request.page_token.partition("-")
+        before = (int(at), last) if at.isdecimal() else (_LAST, "")
+        async with self._database.read() as tx:
+            rows = await store.cases_page(tx, before=before, limit=limit)
+            counts = await store.case_handoff_counts(tx, [row.case_id for row in rows])
+        token = f"{rows[-1].opened_at}-{rows[-1].case_id}" if len(rows) == limit else ""
+        cases = [convert.case_to_pb(row, handoffs=counts.get(row.case_id, 0)) for row in rows]
+        return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
+
+
+def page_size(wanted: int) -> int:
+    """1 to 200; 0 means 50. Errors: FIELD_INVALID."""
+    if wanted > MAX_PAGE:
+        raise failure(Reason.FIELD_INVALID, field="page_size", detail=f"最多 {MAX_PAGE}")
+    return wanted or DEFAULT_PAGE
+
+
+def _trace() -> str:
+    return inject().get("traceparent", "")
+
+
+def _withdrawal(entry: Entry, client_ref: str) -> Draft:
+    reference = canonical.text(client_ref, field="client_ref", limit=128).strip()
+    if not reference:
+        raise failure(Reason.FIELD_INVALID, field="client_ref", detail="缺少发文文号")
+    content = Dossier(document=Document(title="撤回通知", number=reference, date=""))
+    return Draft(
+        client_ref=reference,
+        kind=WITHDRAWAL,
+        case_id=case_id(entry.case_id),
+        sender=office(entry.from_agency, entry.from_office),
+        receiver=office(entry.to_agency, entry.to_office),
+        outcome="",
+        acts=(),
+        internal=False,
+        packed=dossier.pack(content, salt=new_salt()),
+        numbers=CaseNumbers(),
+        re=(entry.eid,),
+        digest=f"withdraw {entry.eid}",
+    )

@@ -1,0 +1,380 @@
+"""The desk's tables, read and written in batches. SQL lives here and nowhere else in the agency.
+
+Noun-first functions over a transaction; none of them decides anything. The portable subset of SQL only (see `services.chassis.database`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from services.chassis.database import Row, Transaction, placeholders
+from xieban.dossier import CaseNumbers
+from xieban.handoff import Defect, Fact, State
+from xieban.procedure import CaseState
+
+Box = Literal["out", "in"]
+LaneKey = tuple[str, str, str, Box]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A handoff in one box. `sealed` is the envelope as carried."""
+
+    eid: str
+    box: Box
+    seq: int
+    handoff_id: str
+    client_ref: str
+    kind: str
+    case_id: str
+    stage: str
+    from_agency: str
+    from_office: str
+    to_agency: str
+    to_office: str
+    outcome: str
+    state: State
+    inc: int
+    lane_seq: int
+    parked: bool
+    sent_at: int
+    trace: str
+    sealed: bytes
+
+
+@dataclass(slots=True)
+class CaseRow:
+    """A case as this agency knows it."""
+
+    case_id: str
+    state: CaseState
+    numbers: CaseNumbers
+    opened_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactRow:
+    """A fact about a handoff and the sealed receipt that states it."""
+
+    fact: Fact
+    receipt: str
+
+
+_ENTRY = (
+    "eid, box, seq, handoff_id, client_ref, kind, case_id, stage, from_agency, from_office, to_agency, to_office, outcome,"
+    " state, inc, lane_seq, parked, sent_at, trace, sealed"
+)
+
+
+def _entry(row: Row) -> Entry:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a database row, not a mapping)
+    return Entry(**{**values, "state": State(values["state"]), "parked": bool(values["parked"])})
+
+
+async def handoffs(tx: Transaction, eids: Iterable[str], *, box: Box) -> dict[str, Entry]:
+    wanted = list(eids)
+    if not wanted:
+        return {}
+    sql = f"SELECT {_ENTRY} FROM handoff WHERE box = ? AND eid IN ({placeholders(len(wanted))})"
+    return {row["eid"]: _entry(row) for row in await tx.all(sql, (box, *wanted))}
+
+
+async def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
+    """Eids of received handoffs by (agency, incarnation, handoff id): the identity that may have one content only."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    sql = f"SELECT eid, from_agency, inc, handoff_id FROM handoff WHERE box = 'in' AND handoff_id IN ({placeholders(len(wanted))})"
+    return {(row["from_agency"], row["inc"], row["handoff_id"]): row["eid"] for row in await tx.all(sql, wanted)}
+
+
+async def handoffs_open_of_case(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
+    """Sent handoffs of these cases that their receivers have not settled."""
+    wanted = list(case_ids)
+    if not wanted:
+        return []
+    sql = (
+        f"SELECT {_ENTRY} FROM handoff WHERE box = 'out' AND state IN ('sent', 'delivered', 'complete')"
+        f" AND case_id IN ({placeholders(len(wanted))})"
+    )
+    return [_entry(row) for row in await tx.all(sql, wanted)]
+
+
+async def handoffs_parked(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
+    wanted = list(case_ids)
+    if not wanted:
+        return []
+    sql = f"SELECT {_ENTRY} FROM handoff WHERE box = 'in' AND parked = 1 AND case_id IN ({placeholders(len(wanted))}) ORDER BY lane_seq"
+    return [_entry(row) for row in await tx.all(sql, wanted)]
+
+
+async def handoffs_to_pull(tx: Transaction) -> list[Entry]:
+    sql = f"SELECT {_ENTRY} FROM handoff WHERE box = 'in' AND state = 'delivered' AND parked = 0 ORDER BY seq"
+    return [_entry(row) for row in await tx.all(sql)]
+
+
+async def handoffs_page(
+    tx: Transaction, *, before: int, limit: int, case_id: str = "", state: str = ""
+) -> list[Entry]:
+    """Newest first, with seq below `before`."""
+    sql = f"SELECT {_ENTRY} FROM handoff WHERE seq < ?"
+    params: list[str | int] = [before]
+    if case_id:
+        sql += " AND case_id = ?"
+        params.append(case_id)
+    if state:
+        sql += " AND state = ?"
+        params.append(state)
+    return [_entry(row) for row in await tx.all(f"{sql} ORDER BY seq DESC LIMIT {limit}", params)]
+
+
+async def handoffs_insert(tx: Transaction, entries: Sequence[Entry]) -> None:
+    sql = f"INSERT INTO handoff ({_ENTRY}) VALUES ({placeholders(20)})"
+    await tx.many(
+        sql,
+        [
+            (
+                e.eid, e.box, e.seq, e.handoff_id, e.client_ref, e.kind, e.case_id, e.stage, e.from_agency, e.from_office,
+                e.to_agency, e.to_office, e.outcome, e.state, e.inc, e.lane_seq, int(e.parked), e.sent_at, e.trace, e.sealed,
+            )
+            for e in entries
+        ],
+    )  # fmt: skip
+
+
+async def handoffs_update(tx: Transaction, entries: Sequence[Entry]) -> None:
+    sql = "UPDATE handoff SET state = ?, parked = ? WHERE eid = ? AND box = ?"
+    await tx.many(sql, [(e.state, int(e.parked), e.eid, e.box) for e in entries])
+
+
+async def cases(tx: Transaction, case_ids: Iterable[str]) -> dict[str, CaseRow]:
+    wanted = list(set(case_ids))
+    if not wanted:
+        return {}
+    sql = f"SELECT * FROM case_file WHERE case_id IN ({placeholders(len(wanted))})"
+    return {row["case_id"]: _case(row) for row in await tx.all(sql, wanted)}
+
+
+async def cases_page(tx: Transaction, *, before: tuple[int, str], limit: int) -> list[CaseRow]:
+    """Newest first by opening time, then id."""
+    sql = f"SELECT * FROM case_file WHERE opened_at < ? OR (opened_at = ? AND case_id < ?) ORDER BY opened_at DESC, case_id DESC LIMIT {limit}"
+    return [_case(row) for row in await tx.all(sql, (before[0], before[0], before[1]))]
+
+
+async def case_handoff_counts(tx: Transaction, case_ids: Sequence[str]) -> dict[str, int]:
+    if not case_ids:
+        return {}
+    sql = (
+        "SELECT case_id, COUNT(DISTINCT eid) AS n FROM handoff"
+        f" WHERE case_id IN ({placeholders(len(case_ids))}) GROUP BY case_id"
+    )
+    return {row["case_id"]: row["n"] for row in await tx.all(sql, case_ids)}
+
+
+def _case(row: Row) -> CaseRow:
+    return CaseRow(
+        case_id=row["case_id"],
+        state=CaseState(stage=row["stage"], returns=row["returns"]),
+        numbers=CaseNumbers(police=row["police_no"], procuratorate=row["procuratorate_no"], court=row["court_no"]),
+        opened_at=row["opened_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+async def cases_write(tx: Transaction, rows: Sequence[CaseRow]) -> None:
+    sql = (
+        "INSERT INTO case_file (case_id, stage, returns, police_no, procuratorate_no, court_no, opened_at, updated_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (case_id) DO UPDATE SET stage = excluded.stage,"
+        " returns = excluded.returns, police_no = excluded.police_no, procuratorate_no = excluded.procuratorate_no,"
+        " court_no = excluded.court_no, updated_at = excluded.updated_at"
+    )
+    await tx.many(
+        sql,
+        [
+            (
+                row.case_id, row.state.stage, row.state.returns, row.numbers.police, row.numbers.procuratorate,
+                row.numbers.court, row.opened_at, row.updated_at,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+async def lanes(tx: Transaction, case_ids: Iterable[str], *, box: Box) -> dict[LaneKey, tuple[int, str]]:
+    """Last sequence number and its eid, by lane."""
+    wanted = list(set(case_ids))
+    if not wanted:
+        return {}
+    sql = f"SELECT * FROM lane WHERE box = ? AND case_id IN ({placeholders(len(wanted))})"
+    return {
+        (row["case_id"], row["from_agency"], row["to_agency"], box): (row["seq"], row["head"])
+        for row in await tx.all(sql, (box, *wanted))
+    }
+
+
+async def lanes_write(tx: Transaction, lanes: dict[LaneKey, tuple[int, str]]) -> None:
+    sql = (
+        "INSERT INTO lane (case_id, from_agency, to_agency, box, seq, head) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (case_id, from_agency, to_agency, box) DO UPDATE SET seq = excluded.seq, head = excluded.head"
+    )
+    await tx.many(sql, [(*key, seq, head) for key, (seq, head) in lanes.items()])
+
+
+async def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """(digest of the draft, eid) by document number."""
+    wanted = list(refs)
+    if not wanted:
+        return {}
+    sql = f"SELECT * FROM client_ref WHERE client_ref IN ({placeholders(len(wanted))})"
+    return {row["client_ref"]: (row["digest"], row["eid"]) for row in await tx.all(sql, wanted)}
+
+
+async def client_refs_insert(tx: Transaction, rows: Sequence[tuple[str, str, str]]) -> None:
+    await tx.many("INSERT INTO client_ref (client_ref, digest, eid) VALUES (?, ?, ?)", rows)
+
+
+async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]]:
+    """Facts by handoff, in order of time."""
+    wanted = list(eids)
+    found: dict[str, list[FactRow]] = {eid: [] for eid in wanted}
+    if wanted:
+        sql = f"SELECT * FROM receipt_fact WHERE eid IN ({placeholders(len(wanted))}) ORDER BY at"
+        for row in await tx.all(sql, wanted):
+            fact = Fact(
+                of=row["eid"],
+                kind=row["kind"],
+                at=row["at"],
+                defects=msgspec.json.decode(row["defects"], type=list[Defect]),
+                answer=row["answer"],
+            )
+            found[row["eid"]].append(FactRow(fact=fact, receipt=row["receipt"]))
+    return found
+
+
+async def facts_insert(tx: Transaction, rows: Sequence[FactRow]) -> None:
+    sql = (
+        "INSERT INTO receipt_fact (eid, kind, at, receipt, defects, answer) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (eid, kind) DO NOTHING"
+    )
+    await tx.many(
+        sql,
+        [
+            (
+                row.fact.of, row.fact.kind, row.fact.at, row.receipt, msgspec.json.encode(row.fact.defects).decode(),
+                row.fact.answer,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+async def receipts_known(tx: Transaction, eids: Iterable[str]) -> set[str]:
+    """Which of these received receipts are here already."""
+    wanted = list(eids)
+    if not wanted:
+        return set()
+    sql = f"SELECT eid FROM receipt WHERE box = 'in' AND eid IN ({placeholders(len(wanted))})"
+    return {row["eid"] for row in await tx.all(sql, wanted)}
+
+
+async def receipts_insert(tx: Transaction, rows: Sequence[tuple[str, Box, str, int, str, bytes]]) -> None:
+    """Rows of (eid, box, peer, at, trace, sealed)."""
+    await tx.many("INSERT INTO receipt (eid, box, peer, at, trace, sealed) VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+async def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
+    """Own receipts (eid, peer, trace, sealed) that state anything about these handoffs."""
+    sql = (
+        "SELECT DISTINCT receipt.eid, receipt.peer, receipt.trace, receipt.sealed FROM receipt"
+        " JOIN receipt_fact ON receipt_fact.receipt = receipt.eid"
+        f" WHERE receipt.box = 'out' AND receipt_fact.eid IN ({placeholders(len(eids))})"
+    )
+    return await tx.all(sql, eids)
+
+
+async def outbox_insert(tx: Transaction, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Rows of (eid, audience, what, receiver)."""
+    await tx.many("INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)", rows)
+
+
+async def outbox_finish(tx: Transaction, rows: Sequence[tuple[str, str]]) -> None:
+    """Rows of (eid, audience) whose audience has given its signed word."""
+    await tx.many("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
+
+
+async def outbox_pending(tx: Transaction) -> list[Row]:
+    """Everything unfinished: eid, audience, what, receiver, trace, sealed."""
+    handoff = (
+        "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN handoff"
+        " ON handoff.eid = outbox.eid AND handoff.box = 'out' WHERE done = 0 AND what = 'handoff' ORDER BY handoff.seq"
+    )
+    receipt = (
+        "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN receipt"
+        " ON receipt.eid = outbox.eid AND receipt.box = 'out' WHERE done = 0 AND what = 'receipt' ORDER BY receipt.at"
+    )
+    return [*await tx.all(handoff), *await tx.all(receipt)]
+
+
+async def outbox_unfinished(tx: Transaction) -> int:
+    row = await tx.one("SELECT COUNT(*) AS n FROM outbox WHERE done = 0")
+    return int(row["n"]) if row else 0
+
+
+async def dossiers_insert(tx: Transaction, rows: Sequence[tuple[str, bytes, bytes, Sequence[bytes]]]) -> None:
+    """Rows of (eid, salt, manifest, contents). One already here stays: it is the same by commitment."""
+    sql = "INSERT INTO dossier (eid, salt, manifest) VALUES (?, ?, ?) ON CONFLICT (eid) DO NOTHING"
+    await tx.many(sql, [row[:3] for row in rows])
+    files = [(eid, number, content) for eid, _, _, contents in rows for number, content in enumerate(contents, start=1)]
+    sql = "INSERT INTO dossier_file (eid, number, content) VALUES (?, ?, ?) ON CONFLICT (eid, number) DO NOTHING"
+    await tx.many(sql, files)
+
+
+async def dossier(tx: Transaction, eid: str) -> tuple[bytes, bytes, list[bytes]] | None:
+    """(salt, manifest, contents) of a dossier held here."""
+    row = await tx.one("SELECT salt, manifest FROM dossier WHERE eid = ?", (eid,))
+    if row is None:
+        return None
+    files = await tx.all("SELECT content FROM dossier_file WHERE eid = ? ORDER BY number", (eid,))
+    return row["salt"], row["manifest"], [file["content"] for file in files]
+
+
+async def events_insert(tx: Transaction, rows: Sequence[tuple[int, str, Box, str, int]]) -> None:
+    """Rows of (seq, eid, box, state, at)."""
+    await tx.many("INSERT INTO inbox_event (seq, eid, box, state, at) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[Row]:
+    return await tx.all(f"SELECT seq, eid, box, state FROM inbox_event WHERE seq > ? ORDER BY seq LIMIT {limit}", (cursor,))
+
+
+async def last_numbers(tx: Transaction) -> tuple[int, int]:
+    """Highest handoff seq and event seq given so far."""
+    handoff = await tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM handoff")
+    event = await tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM inbox_event")
+    return (int(handoff["n"]) if handoff else 0, int(event["n"]) if event else 0)
+
+
+async def refused_insert(tx: Transaction, rows: Sequence[tuple[str, str, str, int]]) -> None:
+    """Rows of (digest, subject, reason, at); the first refusal of a text is kept."""
+    sql = "INSERT INTO refused (digest, subject, reason, at) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING"
+    await tx.many(sql, rows)
+
+
+async def refused_known(tx: Transaction, digests: Iterable[str]) -> set[str]:
+    wanted = list(digests)
+    if not wanted:
+        return set()
+    rows = await tx.all(f"SELECT digest FROM refused WHERE digest IN ({placeholders(len(wanted))})", wanted)
+    return {row["digest"] for row in rows}
+
+
+async def incarnation(tx: Transaction) -> int:
+    """This node's incarnation, 1 for a new database."""
+    await tx.run("INSERT INTO node (name, value) VALUES ('incarnation', '1') ON CONFLICT (name) DO NOTHING")
+    row = await tx.one("SELECT value FROM node WHERE name = 'incarnation'")
+    return int(row["value"]) if row else 1

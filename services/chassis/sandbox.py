@@ -1,0 +1,80 @@
+"""The sandbox clock over gRPC. Registered only by a process whose configuration says sandbox; never by a production process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc.aio
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.clock import SandboxClock
+from services.chassis.identity import caller
+from xieban.errors import Reason, failure
+from xieban.wire.v1 import sandbox_pb2, sandbox_pb2_grpc
+
+SERVICE = "xieban.wire.v1.SandboxService"
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a node still owes or waits for."""
+
+    unacknowledged: int
+    incomplete: int
+
+
+async def nothing_due() -> None:
+    """For a process that does nothing by the clock."""
+
+
+class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
+    """SandboxService, for operators of the city's sandbox only. `due` runs what fell due after the clock has moved."""
+
+    def __init__(
+        self,
+        *,
+        city: str,
+        clock: SandboxClock,
+        backlog: Callable[[], Awaitable[Backlog]],
+        due: Callable[[], Awaitable[None]] = nothing_due,
+    ) -> None:
+        self._city = city
+        self._clock = clock
+        self._backlog = backlog
+        self._due = due
+
+    async def GetClock(self, request: sandbox_pb2.GetClockRequest, context: Context) -> sandbox_pb2.GetClockResponse:  # type: ignore[override]
+        self._check(context)
+        return sandbox_pb2.GetClockResponse(now=_pb(self._clock.now()))
+
+    async def AdvanceClock(  # type: ignore[override]
+        self, request: sandbox_pb2.AdvanceClockRequest, context: Context
+    ) -> sandbox_pb2.AdvanceClockResponse:
+        self._check(context)
+        self._clock.advance(request.to.ToDatetime(tzinfo=UTC))
+        await self._due()
+        return sandbox_pb2.AdvanceClockResponse(now=_pb(self._clock.now()))
+
+    async def GetBacklog(  # type: ignore[override]
+        self, request: sandbox_pb2.GetBacklogRequest, context: Context
+    ) -> sandbox_pb2.GetBacklogResponse:
+        self._check(context)
+        backlog = await self._backlog()
+        return sandbox_pb2.GetBacklogResponse(
+            unacknowledged=backlog.unacknowledged, incomplete=backlog.incomplete
+        )
+
+    def _check(self, context: Context) -> None:
+        peer = caller(context)
+        if (peer.city, peer.agency, peer.role) != (self._city, "operator", "sandbox"):
+            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+
+
+def _pb(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp

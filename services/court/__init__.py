@@ -1,0 +1,1 @@
+"""The court desk 法院."""

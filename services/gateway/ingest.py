@@ -1,0 +1,283 @@
+"""Headers and receipts off the bus become rows, cases, limits and log entries: one transaction a batch, acknowledged after it.
+
+Nothing here blocks a case: what the procedure forbids is recorded as a violation, what cannot be trusted is refused with a reason and
+without its content. Results do not depend on the order of arrival: the cases that a batch touches are worked out anew from all their
+statements (`course`) and only the difference to what is stored is written and logged, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from services.chassis import faults, telemetry
+from services.chassis.bus import Incoming, Verdict
+from services.chassis.clock import Clock
+from services.chassis.database import Database
+from services.gateway import chain
+from services.gateway.chain import Note
+from services.gateway.clocks import Limit, plan, standing
+from services.gateway.course import Course, Fact, Handoff, Violation, course
+from services.gateway.reckoning import limit_of
+from services.gateway.store import Refusal, Statement, Store
+from services.gateway.tickets import Tickets
+from xieban import ids, subjects
+from xieban.errors import Reason, XiebanError, failure
+from xieban.handoff import Header, Receipt
+from xieban.marshal import micros, sealed_from_bytes
+from xieban.procedure import table
+from xieban.seal import Directory
+from xieban.statement import open_header, open_receipt
+
+log = logging.getLogger(__name__)
+tracer = telemetry.tracer(__name__)
+NUMBERS = {reason.number: reason for reason in Reason}
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch of messages says, before the database is asked about any of it."""
+
+    statements: dict[str, Statement] = field(default_factory=dict)
+    handoffs: dict[str, Handoff] = field(default_factory=dict)
+    facts: dict[str, list[Fact]] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+class Ingest:
+    """The gateway's reader of the stream. `batch` is the handler for `Bus.consume`."""
+
+    def __init__(self, database: Database, *, directory: Directory, clock: Clock, tickets: Tickets) -> None:
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+        self._tickets = tickets
+
+    async def batch(self, messages: Sequence[Incoming]) -> list[Verdict]:
+        """Take everything that can be trusted, durably; then say so to its authors."""
+        if telemetry.enabled():
+            for message in messages:
+                with telemetry.continued(message.headers), tracer.start_as_current_span("gateway.ingest"):
+                    pass
+        read = self._read(messages)
+        async with self._database.transaction() as transaction:
+            now = micros(self._clock.now())
+            notes = await _record(Store(transaction), read, now=now)
+            await chain.append(transaction, notes, at=now)
+            faults.point("G1")
+        faults.point("G2")
+        await self._tickets.issue(read.statements.values())
+        return read.verdicts
+
+    def _read(self, messages: Sequence[Incoming]) -> _Batch:
+        batch = _Batch()
+        for message in messages:
+            try:
+                self._open(message, batch)
+                batch.verdicts.append(Verdict.ACK)
+            except XiebanError as error:
+                name = _digest(message.data)
+                batch.refusals[name] = Refusal(eid=name, subject=message.subject[:200], number=error.reason.number)
+                batch.verdicts.append(Verdict.DEAD)
+                log.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
+        return batch
+
+    def _open(self, message: Incoming, batch: _Batch) -> None:
+        address = subjects.parse(message.subject)
+        if address is None:
+            raise failure(Reason.FIELD_INVALID, field="subject", detail="不是平台的通道")
+        at = micros(message.published_at)
+        if address.what == "handoff":
+            sealed, header = open_header(message.data, address=address, directory=self._directory)
+            ids.case_id(header.case.id)
+            batch.handoffs[sealed.eid] = _handoff_of(sealed.eid, header)
+            author: Header | Receipt = header
+        else:
+            sealed, receipt = open_receipt(message.data, address=address, directory=self._directory)
+            batch.facts[sealed.eid] = _facts_of(sealed.eid, receipt)
+            author = receipt
+        batch.statements.setdefault(
+            sealed.eid,
+            Statement(
+                eid=sealed.eid, type=sealed.type, agency=author.sender.agency, inc=author.inc, id=author.id,
+                sealed=message.data, published_at=at,
+            ),
+        )  # fmt: skip
+
+
+async def _record(store: Store, batch: _Batch, *, now: int) -> list[Note]:
+    """Write what is new of the batch, and everything that follows from it; return what is to be logged."""
+    notes = await _refuse(store, batch, now=now)
+    known = await store.statements_known(batch.statements.keys())
+    fresh = {eid: statement for eid, statement in batch.statements.items() if eid not in known}
+    named = await store.statements_named({statement.id for statement in fresh.values()})
+    held: list[str] = []
+    for eid, statement in fresh.items():
+        first = named.setdefault(statement.name, eid)
+        if first == eid:
+            held.append(eid)
+            continue
+        fresh[eid] = replace(statement, equivocal=True)
+        case = batch.handoffs[eid].case_id if eid in batch.handoffs else ""
+        notes.append(Note("EQUIVOCATION", case, eid, Reason.EQUIVOCATION.number))
+        batch.refusals[eid] = Refusal(eid=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number)
+    await store.statements_add(list(fresh.values()))
+    await store.refused_add([batch.refusals[eid] for eid, item in fresh.items() if item.equivocal], at=now)
+    handoffs = [batch.handoffs[eid] for eid in held if eid in batch.handoffs]
+    facts = [fact for eid in held for fact in batch.facts.get(eid, ())]
+    await store.handoffs_add(handoffs)
+    touched = {handoff.eid: handoff.case_id for handoff in handoffs}
+    touched |= await store.handoffs_cases({fact.of for fact in facts} - touched.keys())
+    await store.facts_add(facts)
+    return notes + await _follow(store, set(touched.values()), handoffs, facts, now=now)
+
+
+async def _refuse(store: Store, batch: _Batch, *, now: int) -> list[Note]:
+    known = await store.refused_known(batch.refusals.keys())
+    new = [refusal for eid, refusal in batch.refusals.items() if eid not in known]
+    await store.refused_add(new, at=now)
+    return [Note("REFUSED", "", refusal.eid, refusal.number) for refusal in new]
+
+
+async def _follow(
+    store: Store, cases: set[str], new_handoffs: Sequence[Handoff], new_facts: Sequence[Fact], *, now: int
+) -> list[Note]:
+    """Work the touched cases out anew and write the differences."""
+    if not cases:
+        return []
+    handoffs = await store.handoffs_of(cases)
+    everything = {handoff.eid: handoff for rows in handoffs.values() for handoff in rows}
+    facts = await store.facts_about(everything.keys())
+    by_case: dict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        by_case[everything[fact.of].case_id].append(fact)
+    courses = {case: course(handoffs[case], by_case[case], table()) for case in sorted(cases)}
+    notes = _lodged(new_handoffs) + _stated(everything, facts, new_handoffs, new_facts)
+    await store.cases_put(courses)
+    states = {eid: state for item in courses.values() for eid, state in item.states.items()}
+    await store.handoff_states({eid: state for eid, state in states.items() if everything[eid].state != state})
+    notes += await _limits(store, courses, now=now)
+    notes += await _violations(store, courses)
+    return notes
+
+
+def _lodged(handoffs: Sequence[Handoff]) -> list[Note]:
+    ordered = sorted(handoffs, key=lambda item: (item.sent_at, item.lane_seq))
+    return [Note("LODGED", item.case_id, item.eid, item.kind) for item in ordered]
+
+
+def _stated(
+    everything: dict[str, Handoff], facts: Sequence[Fact], new_handoffs: Sequence[Handoff], new_facts: Sequence[Fact]
+) -> list[Note]:
+    """Facts that take effect with this batch: new ones, and older ones whose header has come. Each kind once a header."""
+    arrived = {handoff.eid for handoff in new_handoffs}
+    latest = {(fact.receipt, fact.position) for fact in new_facts}
+    told = {
+        (fact.of, fact.kind)
+        for fact in facts
+        if fact.of not in arrived and (fact.receipt, fact.position) not in latest and _entitled(fact, everything[fact.of])
+    }
+    notes: list[Note] = []
+    for fact in sorted(facts, key=lambda item: (item.at, item.receipt, item.position)):
+        handoff = everything[fact.of]
+        if (fact.of, fact.kind) not in told and _entitled(fact, handoff):
+            told.add((fact.of, fact.kind))
+            detail = fact.defects[0].code if fact.defects else handoff.kind
+            notes.append(Note(fact.kind.upper(), handoff.case_id, fact.of, detail))
+    return notes
+
+
+def _entitled(fact: Fact, handoff: Handoff) -> bool:
+    return (fact.author, fact.addressee) == (handoff.receiver[0], handoff.sender[0])
+
+
+async def _limits(store: Store, courses: dict[str, Course], *, now: int) -> list[Note]:
+    """Start, stop, move and void limits; mark those that are already overdue, however late we learn of them."""
+    stored = await store.limits_of(courses.keys())
+    wanted = {limit.key: limit for case, item in courses.items() for limit in (limit_of(case, s) for s in item.spans)}
+    notes: list[Note] = []
+    current: list[Limit] = []
+    for key, limit in wanted.items():
+        before = stored.get(key)
+        after = replace(limit, overdue_logged=before is not None and before.overdue_logged)
+        after = replace(after, state=standing(after, now=now))
+        current.append(after)
+        notes += _differences(before, after)
+    gone = [key for key in stored if key not in wanted]
+    notes += [Note("CLOCK_VOID", case, eid, rule) for case, rule, eid in gone]
+    changed = {limit.key: limit for limit in current if limit != stored.get(limit.key)}
+    for action in plan(now, current):
+        changed[action.limit.key] = action.limit
+        notes.append(Note(action.kind, action.limit.case_id, action.limit.start_eid, action.limit.rule))
+    await store.limits_drop(gone)
+    await store.limits_put(changed.values())
+    return notes
+
+
+def _differences(before: Limit | None, after: Limit) -> list[Note]:
+    notes: list[Note] = []
+    if before is None:
+        notes.append(Note("CLOCK_START", after.case_id, after.start_eid, after.rule))
+    elif (before.due, before.started_at) != (after.due, after.started_at):
+        notes.append(Note("CLOCK_CHANGE", after.case_id, after.start_eid, after.rule))
+    if after.ended_at is None and before is not None and before.ended_at is not None:
+        notes.append(Note("CLOCK_RESUME", after.case_id, before.end_eid, after.rule))
+    elif after.ended_at is not None and (before is None or before.ended_at != after.ended_at):
+        notes.append(Note("CLOCK_STOP", after.case_id, after.end_eid, after.rule))
+    return notes
+
+
+async def _violations(store: Store, courses: dict[str, Course]) -> list[Note]:
+    stored = await store.violations_of(courses.keys())
+    new: list[tuple[str, Violation]] = []
+    gone: list[tuple[str, Violation]] = []
+    for case, item in courses.items():
+        new += [(case, violation) for violation in sorted(item.violations - stored[case])]
+        gone += [(case, violation) for violation in sorted(stored[case] - item.violations)]
+    await store.violations_change(new=new, gone=gone)
+    return [Note("VIOLATION", case, item.eid, item.number) for case, item in new] + [
+        Note("VIOLATION_LIFTED", case, item.eid, item.number) for case, item in gone
+    ]
+
+
+def _handoff_of(eid: str, header: Header) -> Handoff:
+    return Handoff(
+        eid=eid,
+        case_id=header.case.id,
+        kind=header.kind,
+        outcome=header.outcome,
+        stage=header.case.stage,
+        sender=(header.sender.agency, header.sender.office),
+        receiver=(header.receiver.agency, header.receiver.office),
+        lane_seq=header.lane.seq,
+        lane_prev=header.lane.prev,
+        refers=tuple(header.re),
+        acts=tuple(header.acts),
+        files=header.dossier.files,
+        pages=header.dossier.pages,
+        sent_at=header.sent_at,
+    )
+
+
+def _facts_of(eid: str, receipt: Receipt) -> list[Fact]:
+    return [
+        Fact(
+            receipt=eid, position=position, of=fact.of, kind=fact.kind, at=fact.at, defects=tuple(fact.defects),
+            answer=fact.answer, author=receipt.sender.agency, addressee=receipt.receiver.agency,
+        )
+        for position, fact in enumerate(receipt.facts)
+    ]  # fmt: skip
+
+
+def _digest(data: bytes) -> str:
+    """How a refused message is named: its eid if it is an envelope at all, else a digest of its bytes."""
+    try:
+        return sealed_from_bytes(data).eid
+    except XiebanError:
+        return hashlib.sha256(data).hexdigest()
+
+

@@ -1,0 +1,5 @@
+"""Migrations of the gateway's database; run by the chassis on opening."""
+
+from services.chassis.migrate import run_environment
+
+run_environment()

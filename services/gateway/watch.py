@@ -1,0 +1,68 @@
+"""The watch: looks at the running limits whenever time has passed and writes down which have run out.
+
+`clocks.plan` says what there is to do; here it is done, state and log entry in one transaction, so that after a crash the next round
+finds either both or neither. What must not go in: reckoning of dates, and any decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from services.chassis.clock import Clock, SandboxClock
+from services.chassis.database import Database
+from services.gateway import chain
+from services.gateway.chain import Note
+from services.gateway.clocks import SHANGHAI, plan
+from services.gateway.store import Store
+from xieban.marshal import micros, moment
+
+PAUSE = 20.0
+AT_ONCE = 500
+
+
+class Watch:
+    """Carries plans out: every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._advancing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """The loop."""
+        while True:
+            await self.round()
+            await self._clock.sleep(PAUSE)
+
+    async def round(self) -> int:
+        """Record everything overdue now; how many entries that took."""
+        done = 0
+        while await self._is_due():
+            async with self._database.transaction() as transaction:
+                now = micros(self._clock.now())
+                store = Store(transaction)
+                actions = plan(now, await store.limits_due(now, at_most=AT_ONCE))
+                notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, a.limit.rule) for a in actions]
+                await store.limits_put([action.limit for action in actions])
+                await chain.append(transaction, notes, at=now)
+            done += len(actions)
+        return done
+
+    async def advance(self, clock: SandboxClock, *, to: datetime) -> None:
+        """Live through the time until `to`: stop at every moment a limit runs out, so that its entry bears that moment."""
+        async with self._advancing:
+            while (due := await self._next()) is not None and due <= micros(to):
+                if due > micros(clock.now()):
+                    clock.advance(moment(due).astimezone(SHANGHAI))
+                await self.round()
+            clock.advance(to)
+            await self.round()
+
+    async def _is_due(self) -> bool:
+        due = await self._next()
+        return due is not None and due <= micros(self._clock.now())
+
+    async def _next(self) -> int | None:
+        async with self._database.read() as transaction:
+            return await Store(transaction).limits_next()

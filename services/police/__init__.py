@@ -1,0 +1,1 @@
+"""The police desk 公安."""

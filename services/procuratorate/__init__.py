@@ -1,0 +1,1 @@
+"""The procuratorate desk 检察院."""

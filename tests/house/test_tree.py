@@ -1,0 +1,92 @@
+"""Rules of the tree: names, docstrings, nothing that belongs to one machine or one mirror, locks that agree."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from tests.house.tree import files, modules, text
+
+DRAWERS = {"utils", "util", "common", "helpers", "helper", "base", "misc", "shared"}
+# Written in pieces so that this file does not find itself.
+ADDRESSES = re.compile(
+    "|".join(
+        (
+            "pypi" + r"\.org",
+            "python" + r"hosted\.org",
+            "registry" + r"\.npmjs",
+            "(?:deb|security)" + r"\.debian\.org",
+            r"tuna\.tsing" + "hua",
+            "mirrors" + r"\.aliyun",
+            "proxy" + r"\.golang\.org",
+            "/" + r"(?:home|Users)/\w+/",
+            "/" + r"work/(?:main|shared|\.)",
+            "/" + r"root/",
+            r"\.pyenv",
+        )
+    )
+)
+
+
+def test_no_module_is_a_drawer() -> None:
+    assert [path for path in files() if path.suffix == ".py" and {path.stem, *path.parts[:-1]} & DRAWERS] == []
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = []
+    for path in modules():
+        source = text(path)
+        if source.strip() and not ast.get_docstring(ast.parse(source)):
+            silent.append(path)
+    assert silent == []
+
+
+def test_every_test_is_async_or_plain_and_never_sleeps() -> None:
+    sleepers = [
+        path for path in modules() if path.parts[0] == "tests" and re.search(r"\btime\.sleep\(|\basyncio\.sleep\((?!0\))", text(path))
+    ]
+    assert sleepers == []
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    found = [(str(path), match[0]) for path in files() if (match := ADDRESSES.search(text(path)))]
+    assert found == []
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Package -> version of a lock file."""
+    return dict(re.findall(r"^([a-z0-9][\w.-]*)==(\S+)", text(Path("requirements") / lock), re.MULTILINE))
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    for lock in ("run.lock", "dev.lock", "tools.lock"):
+        source = text(Path("requirements") / lock)
+        blocks = re.split(r"^(?=[a-z0-9])", source, flags=re.MULTILINE)[1:]
+        assert blocks
+        assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_dev_holds_all_of_run_in_the_same_versions() -> None:
+    assert pins("run.lock").items() <= pins("dev.lock").items()
+
+
+def test_the_tools_agree_with_dev_where_both_name_a_package() -> None:
+    tools, dev = pins("tools.lock"), pins("dev.lock")
+    assert {name: tools[name] for name in tools.keys() & dev.keys()} == {
+        name: dev[name] for name in tools.keys() & dev.keys()
+    }
+
+
+def test_every_dependency_is_locked_and_has_a_decision() -> None:
+    declared = set()
+    for block in re.findall(r"^(?:dependencies|services) = \[(.*?)^\]", text("pyproject.toml"), re.MULTILINE | re.DOTALL):
+        declared |= set(re.findall(r'^\s*"([A-Za-z0-9-]+)', block, re.MULTILINE))
+    assert len(declared) > 10
+    assert declared - pins("run.lock").keys() == set()
+    record = text("docs/decisions/0004-dependencies.md")
+    words = set(re.findall(r"[a-z0-9-]+", record))
+    stems = {name for name in declared if name not in words and f"-{name.rpartition('-')[2]}" not in words}
+    assert {name for name in stems if not any(part in record for part in (name, name.removeprefix("grpcio")))} <= {
+        "opentelemetry-exporter-otlp-proto-grpc"
+    }

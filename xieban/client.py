@@ -1,0 +1,309 @@
+"""The way in for agency systems: one asynchronous client for each face of a city, over mutual TLS.
+
+    async with XiebanClient.open(Path("clients/police")) as client:
+        sent = await client.send(draft)
+        async for event in client.watch(cursor):
+            ...
+
+Values are those of `xieban.views`, errors the one tree of `xieban.errors`: a reason the server raised arrives as the same class.
+Every call has a deadline. A call is repeated by itself only when the peer was not there *and* repeating cannot do anything twice
+(reading, or sending under a `client_ref`). What must not go in: decisions about cases, files, terminals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from xieban import marshal, views
+from xieban.errors import Reason, Unreachable, failure
+from xieban.handoff import State
+from xieban.rpcstatus import error_from_rpc
+from xieban.wire.v1 import (
+    case_pb2,
+    case_pb2_grpc,
+    handoff_pb2,
+    handoff_pb2_grpc,
+    oversight_pb2,
+    oversight_pb2_grpc,
+    sandbox_pb2,
+    sandbox_pb2_grpc,
+)
+
+__all__ = ["OversightClient", "Page", "Profile", "SandboxClient", "XiebanClient", "everything"]
+
+DEADLINE: Final = 10.0
+DOSSIER_DEADLINE: Final = 30.0
+ADVANCE_DEADLINE: Final = 300.0
+MAX_MESSAGE: Final = 8 * 1024 * 1024
+RETRY_PAUSES: Final = (0.1, 0.3, 1.0, 3.0)
+WATCH_PAUSES: Final = (0.05, 0.2, 1.0, 3.0)
+
+_T = TypeVar("_T")
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where a face of the city is and who calls it. Paths are absolute; `server_name` is what the server's certificate must say."""
+
+    target: str
+    city: str
+    agency: str
+    certificate: Path
+    key: Path
+    ca: Path
+    server_name: str
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `folder`/profile.toml; file names in it are meant from the folder. Errors: CLIENT_UNCONFIGURED."""
+        file = folder / "profile.toml"
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 无法读取（{error.strerror}）") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 不是有效的 TOML") from error
+        names = ("target", "city", "agency", "certificate", "key", "ca", "server_name")
+        wrong = [name for name in names if not isinstance(table.get(name), str)] + [
+            name for name in table if name not in names
+        ]
+        if wrong:
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 中的 {wrong[0]} 缺失、不是文字或者不认识")
+        paths = {name: (folder / table[name]).resolve() for name in ("certificate", "key", "ca")}
+        return cls(**{**table, **paths})
+
+    def channel(self) -> grpc.aio.Channel:
+        """Connects lazily. Errors: CLIENT_UNCONFIGURED when a certificate file cannot be read."""
+        try:
+            ca, key, certificate = (path.read_bytes() for path in (self.ca, self.key, self.certificate))
+        except OSError as error:
+            detail = f"证书文件 {error.filename} 无法读取（{error.strerror}）"
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail=detail) from error
+        credentials = grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+        options = [
+            ("grpc.ssl_target_name_override", self.server_name),
+            ("grpc.max_receive_message_length", MAX_MESSAGE),
+            ("grpc.max_send_message_length", MAX_MESSAGE),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        return grpc.aio.secure_channel(self.target, credentials, options=options)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """How much of a list to read and where to go on; `token` comes from the previous answer."""
+
+    size: int = 50
+    token: str = ""
+
+
+class _Caller:
+    """One channel, its deadlines and its repetitions."""
+
+    def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
+        self.profile = profile
+        self._channel = channel
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, profile: Path | Profile) -> AsyncIterator[Self]:
+        """A client for the profile (or the folder that holds it); the channel closes with the context. Errors: CLIENT_UNCONFIGURED."""
+        chosen = profile if isinstance(profile, Profile) else Profile.load(profile)
+        channel = chosen.channel()
+        try:
+            yield cls(chosen, channel)
+        finally:
+            await channel.close()
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[_T]],
+        request: Any,
+        *,
+        deadline: float = DEADLINE,
+        repeatable: bool,
+    ) -> _T:
+        for pause in (*(RETRY_PAUSES if repeatable else ()), None):
+            try:
+                return await method(request, timeout=deadline)
+            except grpc.aio.AioRpcError as error:
+                known = error_from_rpc(error, peer=self.profile.server_name)
+                if pause is None or not isinstance(known, Unreachable):
+                    raise known from error
+                await asyncio.sleep(pause)
+        raise AssertionError("the last try either returns or raises")
+
+
+class XiebanClient(_Caller):
+    """An agency's own node: its handoffs and cases."""
+
+    def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
+        super().__init__(profile, channel)
+        self._handoffs = handoff_pb2_grpc.HandoffServiceStub(channel)
+        self._cases = case_pb2_grpc.CaseServiceStub(channel)
+
+    async def send(self, draft: views.Draft) -> views.HandoffView:
+        """Seal and send. When this returns the handoff is durable and will arrive; the same draft again returns the same handoff.
+
+        Errors: everything of the catalogue's 1xxx and 2xxx; CLIENT_REF_REUSED for other content under the same number.
+        """
+        request = handoff_pb2.SendRequest(draft=views.draft_to_pb(draft))
+        answer = await self._call(self._handoffs.Send, request, deadline=DOSSIER_DEADLINE, repeatable=True)
+        return views.handoff_from_pb(answer.handoff)
+
+    async def accept(self, eid: str) -> views.HandoffView:
+        """接收. Errors: HANDOFF_NOT_FOUND, STATE_NOT_ALLOWED."""
+        answer = await self._call(self._handoffs.Accept, handoff_pb2.AcceptRequest(eid=eid), repeatable=False)
+        return views.handoff_from_pb(answer.handoff)
+
+    async def return_(self, eid: str, defects: Sequence[views.DefectView]) -> views.HandoffView:
+        """退回补正, with at least one coded defect. Errors: HANDOFF_NOT_FOUND, STATE_NOT_ALLOWED, FIELD_INVALID."""
+        request = handoff_pb2.ReturnRequest(eid=eid, defects=[views.defect_to_pb(defect) for defect in defects])
+        answer = await self._call(self._handoffs.Return, request, repeatable=False)
+        return views.handoff_from_pb(answer.handoff)
+
+    async def answer(self, eid: str, draft: views.Draft) -> views.HandoffView:
+        """Answer a handoff with another one; returns the answer. Accepts the request first if that was not done."""
+        request = handoff_pb2.AnswerRequest(eid=eid, draft=views.draft_to_pb(draft))
+        answer = await self._call(self._handoffs.Answer, request, deadline=DOSSIER_DEADLINE, repeatable=True)
+        return views.handoff_from_pb(answer.handoff)
+
+    async def withdraw(self, eid: str, client_ref: str) -> views.HandoffView:
+        """撤回 one's own handoff that was not yet accepted; returns the withdrawal, itself a handoff."""
+        request = handoff_pb2.WithdrawRequest(eid=eid, client_ref=client_ref)
+        answer = await self._call(self._handoffs.Withdraw, request, repeatable=True)
+        return views.handoff_from_pb(answer.handoff)
+
+    async def get(self, eid: str, *, with_dossier: bool = False) -> views.HandoffView:
+        """Errors: HANDOFF_NOT_FOUND."""
+        request = handoff_pb2.GetRequest(eid=eid, with_dossier=with_dossier)
+        answer = await self._call(self._handoffs.Get, request, deadline=DOSSIER_DEADLINE, repeatable=True)
+        dossier = marshal.dossier_from_pb(answer.dossier) if with_dossier and answer.HasField("dossier") else None
+        return views.handoff_from_pb(answer.handoff, dossier=dossier)
+
+    async def list(
+        self, page: Page | None = None, *, case_id: str = "", state: State | None = None
+    ) -> tuple[tuple[views.HandoffView, ...], str]:
+        """Handoffs of both boxes, newest first, with the token of the next page (empty at the end)."""
+        at = page or Page()
+        request = handoff_pb2.ListRequest(
+            page_size=at.size,
+            page_token=at.token,
+            case_id=case_id,
+            state=views.state_to_pb(state) if state else handoff_pb2.HANDOFF_STATE_UNSPECIFIED,
+        )
+        answer = await self._call(self._handoffs.List, request, repeatable=True)
+        return tuple(views.handoff_from_pb(row) for row in answer.handoffs), answer.next_page_token
+
+    async def case_get(self, case_id: str) -> views.CaseView:
+        """Errors: CASE_NOT_FOUND."""
+        answer = await self._call(self._cases.GetCase, case_pb2.GetCaseRequest(case_id=case_id), repeatable=True)
+        return views.case_from_pb(answer.case)
+
+    async def case_list(self, page: Page | None = None) -> tuple[tuple[views.CaseView, ...], str]:
+        """Cases this agency knows, newest first, with the token of the next page (empty at the end)."""
+        at = page or Page()
+        request = case_pb2.ListCasesRequest(page_size=at.size, page_token=at.token)
+        answer = await self._call(self._cases.ListCases, request, repeatable=True)
+        return tuple(views.case_from_pb(row) for row in answer.cases), answer.next_page_token
+
+    async def watch(self, cursor: int = 0) -> AsyncIterator[views.InboxEvent]:
+        """Everything after `cursor`, then everything that happens, for ever. When the node goes away the watch goes on from the last
+        event it gave, so nothing is missed and nothing comes twice. Errors other than the node's absence end it.
+        """
+        failures = 0
+        while True:
+            try:
+                stream = self._handoffs.WatchInbox(handoff_pb2.WatchInboxRequest(cursor=cursor))
+                async for item in stream:
+                    failures = 0
+                    cursor = item.cursor
+                    yield views.InboxEvent(cursor=item.cursor, handoff=views.handoff_from_pb(item.handoff))
+            except grpc.aio.AioRpcError as error:
+                known = error_from_rpc(error, peer=self.profile.server_name)
+                if not isinstance(known, Unreachable) and error.code() is not grpc.StatusCode.CANCELLED:
+                    raise known from error
+            await asyncio.sleep(WATCH_PAUSES[min(failures, len(WATCH_PAUSES) - 1)])
+            failures += 1
+
+
+class OversightClient(_Caller):
+    """The gateway as the committee sees it: procedure and time, no evidence, no names."""
+
+    def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
+        super().__init__(profile, channel)
+        self._stub = oversight_pb2_grpc.OversightServiceStub(channel)
+
+    async def cases(self, page: Page | None = None) -> tuple[tuple[views.OverseenCaseView, ...], str]:
+        at = page or Page()
+        request = oversight_pb2.ListOverseenCasesRequest(page_size=at.size, page_token=at.token)
+        answer = await self._call(self._stub.ListOverseenCases, request, repeatable=True)
+        return tuple(views.overseen_case_from_pb(row) for row in answer.cases), answer.next_page_token
+
+    async def timeline(self, case_id: str) -> views.TimelineView:
+        """Errors: CASE_NOT_FOUND."""
+        request = oversight_pb2.GetTimelineRequest(case_id=case_id)
+        return views.timeline_from_pb(await self._call(self._stub.GetTimeline, request, repeatable=True))
+
+    async def limits(self, page: Page | None = None, *, state: str = "") -> tuple[tuple[views.LimitView, ...], str]:
+        """Limits in order of due date; `state` is running, overdue, met, late or empty for all."""
+        at = page or Page()
+        request = oversight_pb2.ListLimitsRequest(state=state, page_size=at.size, page_token=at.token)
+        answer = await self._call(self._stub.ListLimits, request, repeatable=True)
+        return tuple(views.limit_from_pb(row) for row in answer.limits), answer.next_page_token
+
+    async def summary(self) -> views.SummaryView:
+        answer = await self._call(self._stub.GetSummary, oversight_pb2.GetSummaryRequest(), repeatable=True)
+        return views.summary_from_pb(answer)
+
+
+class SandboxClient(_Caller):
+    """The clock of one process of a sandbox. A production process does not know this service."""
+
+    def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
+        super().__init__(profile, channel)
+        self._stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
+
+    async def clock(self) -> datetime:
+        answer = await self._call(self._stub.GetClock, sandbox_pb2.GetClockRequest(), repeatable=True)
+        return views.time_from_pb(answer.now)
+
+    async def advance(self, to: datetime) -> datetime:
+        """Move the clock forward; returns when everything that fell due on the way is done. The same time again changes nothing."""
+        request = sandbox_pb2.AdvanceClockRequest(to=views.time_to_pb(to))
+        answer = await self._call(self._stub.AdvanceClock, request, deadline=ADVANCE_DEADLINE, repeatable=True)
+        return views.time_from_pb(answer.now)
+
+    async def backlog(self) -> views.Backlog:
+        answer = await self._call(self._stub.GetBacklog, sandbox_pb2.GetBacklogRequest(), repeatable=True)
+        return views.Backlog(unacknowledged=answer.unacknowledged, incomplete=answer.incomplete)
+
+
+async def everything(
+    read: Callable[[Page], Awaitable[tuple[tuple[_Item, ...], str]]], *, size: int = 200
+) -> tuple[_Item, ...]:
+    """All pages of a list call: `await everything(client.case_list)`."""
+    rows: list[_Item] = []
+    page = Page(size=size)
+    while True:
+        found, token = await read(page)
+        rows.extend(found)
+        if not token:
+            return tuple(rows)
+        page = Page(size=size, token=token)

@@ -1,0 +1,174 @@
+"""The signed header of a handoff, the receipts that answer it, and the ladder its state climbs.
+
+A header is the legal object: codes, times, counts and digests, no names and no free text. A receipt holds facts, each stated by
+the receiver about one header. State never moves but by a sealed fact; the table below says how, and nothing else does.
+What is allowed in law (kinds, stages, parties) is not here: see `xieban.procedure`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+HEADER_VERSION = 1
+
+
+class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One end of a handoff: city token, agency, division code of the office."""
+
+    city: str
+    agency: str
+    office: str
+
+
+class CaseRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The case and the stage it is in, as the sender knows it when it seals."""
+
+    id: str
+    stage: str
+
+
+class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Place in the lane (case, from agency, to agency): `seq` is gapless from 1, `prev` the eid of seq − 1 (empty for 1)."""
+
+    seq: int
+    prev: str
+
+
+class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A legal event. `at` is its legal time in microseconds since the epoch; `person` a tag or empty for the whole case.
+
+    `custody` is whether the person is held after the act (None: the act says nothing about it). `derived` marks a time that came
+    from a published rule instead of a document.
+    """
+
+    what: str
+    at: int
+    person: str
+    custody: bool | None
+    derived: bool
+
+
+class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The dossier by digest only: SHA-256(salt ‖ manifest), hex, with its size. The salt travels with the dossier."""
+
+    commit: str
+    files: int
+    bytes: int
+    pages: int
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC."""
+
+    v: int
+    id: str
+    client_ref_hash: str
+    sender: Party = msgspec.field(name="from")
+    receiver: Party = msgspec.field(name="to")
+    inc: int
+    case: CaseRef
+    kind: str
+    outcome: str
+    lane: Lane
+    re: list[str]
+    secrecy: Literal["none", "internal"]
+    acts: list[Act]
+    sent_at: int
+    dossier: Commitment
+    rules: str
+
+
+class Defect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a handoff was returned or rejected: rule or reason code, article, and the item it concerns. Codes only."""
+
+    code: str
+    article: str
+    item: str
+
+
+FactKind = Literal["delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn"]
+
+
+class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One statement of the receiver about one header (`of`). `answer` is the eid of the answering header, or empty."""
+
+    of: str
+    kind: FactKind
+    at: int
+    defects: list[Defect]
+    answer: str
+
+
+class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node that speaks or is spoken to: city token, agency."""
+
+    city: str
+    agency: str
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Facts of one node for one sender, sealed together. At most 32 facts."""
+
+    v: int
+    id: str
+    sender: Node = msgspec.field(name="from")
+    receiver: Node = msgspec.field(name="to")
+    inc: int
+    at: int
+    facts: list[Fact]
+
+
+MAX_FACTS = 32
+
+
+class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node's signed word that it holds these statements durably. Never resent by itself: the author asks by resending."""
+
+    v: int
+    sender: Node = msgspec.field(name="from")
+    receiver: Node = msgspec.field(name="to")
+    at: int
+    holds: list[str]
+
+
+MAX_HOLDS = 200
+
+
+class State(StrEnum):
+    """Where a handoff stands."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    COMPLETE = "complete"
+    ACCEPTED = "accepted"
+    RETURNED = "returned"
+    ANSWERED = "answered"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+_OPEN = (State.SENT, State.DELIVERED, State.COMPLETE)
+
+# The ladder: from which states a fact may lead where. A reader that learns of a later fact first takes it: the receiver's own
+# order is kept by its database, the bus may reorder.
+LADDER: dict[str, tuple[tuple[State, ...], State]] = {
+    "delivered": ((State.SENT,), State.DELIVERED),
+    "complete": ((State.SENT, State.DELIVERED), State.COMPLETE),
+    "accepted": (_OPEN, State.ACCEPTED),
+    "returned": (_OPEN, State.RETURNED),
+    "answered": ((*_OPEN, State.ACCEPTED), State.ANSWERED),
+    "rejected": (_OPEN, State.REJECTED),
+    "withdrawn": (_OPEN, State.WITHDRAWN),
+}
+
+SETTLED = frozenset({State.ACCEPTED, State.RETURNED, State.ANSWERED, State.REJECTED, State.WITHDRAWN})
+"""States in which the receiver has given its answer; nothing of the handoff is in flight any more."""
+
+
+def climb(state: State, fact: FactKind) -> State:
+    """The state after a fact; the same state when the fact is older news."""
+    origins, target = LADDER[fact]
+    return target if state in origins else state

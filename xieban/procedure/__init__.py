@@ -1,0 +1,29 @@
+"""Procedure as data: which handoffs exist, who may send them to whom at which stage, and what they do to a case.
+
+Pure: no clock, no network, no disk beyond the package's own tables. Statutory dates are computed in `xieban.timelimits`; this
+package only says which limits a handoff starts and stops.
+"""
+
+from xieban.procedure.case import FIRST_STAGE, CaseState, Proposal, advance, check, custody_after, open_case, track_of
+from xieban.procedure.limits import Start, Stop, limit_steps
+from xieban.procedure.table import Act, Kind, Moment, Stage, Table, table
+
+__all__ = [
+    "FIRST_STAGE",
+    "Act",
+    "CaseState",
+    "Kind",
+    "Moment",
+    "Proposal",
+    "Stage",
+    "Start",
+    "Stop",
+    "Table",
+    "advance",
+    "check",
+    "custody_after",
+    "limit_steps",
+    "open_case",
+    "table",
+    "track_of",
+]
