@@ -60,7 +60,8 @@ proto: dev-env ## 由 protos/ 生成 xieban/wire
 	scripts/generate_protos.sh
 
 protos-current: dev-env
-	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && scripts/generate_protos.sh "$$fresh" \
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT \
+	  && { scripts/generate_protos.sh "$$fresh" >"$$fresh/said" 2>&1 || { cat "$$fresh/said"; exit 1; } >&2; } \
 	  && diff -r -x __pycache__ "$$fresh/xieban/wire" xieban/wire \
 	  && echo "generated code is current" || { echo "xieban/wire is out of date: run make proto" >&2; exit 1; }
 

@@ -12,7 +12,11 @@ say() { printf '%s\n' "· $*"; }
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 
 # The stamp holds everything the environment was built from, word for word, and the folder it was built in (scripts inside name it).
-wanted() { pwd; cat requirements/tools.lock "requirements/$1.lock" pyproject.toml; }
+wanted() {
+    pwd
+    cat requirements/tools.lock "requirements/$1.lock"
+    awk '/^\[/ { keep = /^\[(build-system|project|tool\.hatch)/ } keep' pyproject.toml
+}
 built() { [ -f ".venv/built-$1" ] && [ -x .venv/bin/xieban ] && wanted "$1" | cmp -s - ".venv/built-$1"; }
 # dev holds all of run in the same versions, so it serves both and is never taken back.
 ready() { built dev || { [ "$mode" = run ] && built run; }; }

@@ -273,9 +273,7 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
     if file.exists():
         return
     settings: dict[str, object] = {
-        "agency": agency.value,
         "city": home.city,
-        "home": ".",
         "listen": f"{HOST}:{home.ports.of(agency)}",
         "nats": f"nats://{HOST}:{home.ports.nats}",
         "database": "data.db",
@@ -284,12 +282,11 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
         "tls": {"ca": "../../ca.pem", "certificate": "certificate.pem", "key": "key.pem"},
     }
     if agency is Agency.GATEWAY:
-        del settings["agency"]
         settings["page"] = f"{HOST}:{home.ports.page}"
     else:
         settings["peers"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     if sandbox_start is not None:
-        settings["sandbox"] = {"start": sandbox_start.isoformat()}
+        settings["sandbox"] = {"clock": "clock", "start": sandbox_start.isoformat()}
     file.write_text(toml(settings), encoding="utf-8")
 
 

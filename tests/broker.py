@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -60,6 +61,15 @@ class Broker(str):
             self._process.kill()
             await self._process.wait()
         self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: the connection stands and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     async def wipe(self) -> None:
         """Lose the whole store; the broker must have been killed before."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -102,7 +103,7 @@ class Dossier:
     persons: tuple[Person, ...] = ()
     evidence: tuple[EvidenceItem, ...] = ()
     files: tuple[File, ...] = ()
-    case_numbers: CaseNumbers = CaseNumbers()
+    case_numbers: CaseNumbers = field(default_factory=CaseNumbers)
     charge: str = ""
     remark: str = ""
 
@@ -118,7 +119,17 @@ class Packed:
 
 
 # A classification mark, not the word: 侵犯商业秘密罪 is a charge, 机密★ is a mark (GB/T 9704).
-_MARK = re.compile(r"(绝密|机密|秘密)\s*([★☆※*]|[（(【\[〔]?\s*(长期|\d+\s*年))|[（(【\[〔]\s*(绝密|机密|秘密)\s*[）)】\]〕]|^(绝密|机密|秘密)$|密级\s*[:：]\s*(绝密|机密|秘密)")
+_MARK = re.compile(
+    r"(绝密|机密|秘密)\s*([★☆※*]|[（(【\[〔]?\s*(长期|\d+\s*年))"
+    r"|[（(【\[〔]\s*(绝密|机密|秘密)\s*[）)】\]〕]"
+    r"|^(绝密|机密|秘密)$"
+    r"|密级\s*[:：]\s*(绝密|机密|秘密)"
+)
+
+
+def new_salt() -> bytes:
+    """Fresh salt for one dossier's commitment."""
+    return secrets.token_bytes(SALT_BYTES)
 
 
 def has_secret_mark(text: str) -> bool:
@@ -191,7 +202,9 @@ def _manifest(dossier: Dossier) -> Manifest:
     check = canonical.text
     for item in dossier.evidence:
         if item.kind not in EVIDENCE_KINDS:
-            raise failure(Reason.FIELD_INVALID, field="dossier.evidence.kind", detail="应为刑诉法第五十条的八种证据之一")
+            raise failure(
+                Reason.FIELD_INVALID, field="dossier.evidence.kind", detail="应为刑诉法第五十条的八种证据之一"
+            )
     if not dossier.document.title.strip():
         raise failure(Reason.FIELD_INVALID, field="dossier.document.title", detail="缺少文书名称")
     numbers = dossier.case_numbers

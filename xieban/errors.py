@@ -94,105 +94,239 @@ class Reason(Enum):
     """Every reason there is; the member's name is what crosses the wire (google.rpc.ErrorInfo.reason)."""
 
     # --- 1xxx form of what was sent
-    FIELD_INVALID = Text("XB-1001", InvalidInput, "请求未受理", "字段 {field} 不合要求：{detail}", "按接口说明改正该字段后重新提交")
+    FIELD_INVALID = Text(
+        "XB-1001", InvalidInput, "请求未受理", "字段 {field} 不合要求：{detail}", "按接口说明改正该字段后重新提交"
+    )
     PAYLOAD_NOT_CANONICAL = Text(
-        "XB-1002", InvalidInput, "报文未受理", "报文不是规范编码（多余字段、重复键或写法不同）", "用平台发布的编码方法重新生成报文，不要转写"
+        "XB-1002",
+        InvalidInput,
+        "报文未受理",
+        "报文不是规范编码（多余字段、重复键或写法不同）",
+        "用平台发布的编码方法重新生成报文，不要转写",
     )
-    TEXT_FORBIDDEN = Text("XB-1003", InvalidInput, "请求未受理", "字段 {field} 含有控制字符或方向控制符", "删除不可见字符后重新提交")
-    MESSAGE_TOO_LARGE = Text("XB-1004", TooLarge, "请求未受理", "{what} 为 {size} 字节，上限 {limit} 字节", "拆分或压缩后重新提交")
+    TEXT_FORBIDDEN = Text(
+        "XB-1003", InvalidInput, "请求未受理", "字段 {field} 含有控制字符或方向控制符", "删除不可见字符后重新提交"
+    )
+    MESSAGE_TOO_LARGE = Text(
+        "XB-1004", TooLarge, "请求未受理", "{what} 为 {size} 字节，上限 {limit} 字节", "拆分或压缩后重新提交"
+    )
     SECRET_MARK = Text(
-        "XB-1005", NotAllowed, "涉密材料已拒收，未作任何保存", "检出密级标志；本平台不是涉密信息系统", "撤下涉密卷宗，按保密规定线下移交"
+        "XB-1005",
+        NotAllowed,
+        "涉密材料已拒收，未作任何保存",
+        "检出密级标志；本平台不是涉密信息系统",
+        "撤下涉密卷宗，按保密规定线下移交",
     )
-    OFFICE_UNKNOWN = Text("XB-1006", InvalidInput, "请求未受理", "没有编码为 {office} 的单位", "核对行政区划代码和机关类别")
+    OFFICE_UNKNOWN = Text(
+        "XB-1006", InvalidInput, "请求未受理", "没有编码为 {office} 的单位", "核对行政区划代码和机关类别"
+    )
     # --- 2xxx handoffs and procedure
-    KIND_UNKNOWN = Text("XB-2001", InvalidInput, "流转未受理", "没有名为 {kind} 的流转环节", "用 xieban handoff kinds 查看全部环节")
+    KIND_UNKNOWN = Text(
+        "XB-2001", InvalidInput, "流转未受理", "没有名为 {kind} 的流转环节", "用 xieban handoff kinds 查看全部环节"
+    )
     STAGE_NOT_ALLOWED = Text(
-        "XB-2002", NotAllowed, "流转未受理", "案件处于 {stage} 阶段，不能办理 {kind}（{article}）", "核对案件阶段，或先完成前一环节"
+        "XB-2002",
+        NotAllowed,
+        "流转未受理",
+        "案件处于 {stage} 阶段，不能办理 {kind}（{article}）",
+        "核对案件阶段，或先完成前一环节",
     )
     PARTY_NOT_ALLOWED = Text(
-        "XB-2003", NotAllowed, "流转未受理", "{kind} 不能由 {sender} 发往 {receiver}（{article}）", "核对发送和接收单位；须同级对应，报上级经本系统层报"
+        "XB-2003",
+        NotAllowed,
+        "流转未受理",
+        "{kind} 不能由 {sender} 发往 {receiver}（{article}）",
+        "核对发送和接收单位；须同级对应，报上级经本系统层报",
     )
-    OUTCOME_NOT_ALLOWED = Text("XB-2004", InvalidInput, "流转未受理", "{kind} 的结果不能是 {outcome}", "从该环节列出的结果中选择")
-    ANSWER_NOT_ALLOWED = Text("XB-2005", NotAllowed, "流转未受理", "{kind} 不能答复 {request}", "核对所答复的流转编号和环节")
+    OUTCOME_NOT_ALLOWED = Text(
+        "XB-2004", InvalidInput, "流转未受理", "{kind} 的结果不能是 {outcome}", "从该环节列出的结果中选择"
+    )
+    ANSWER_NOT_ALLOWED = Text(
+        "XB-2005", NotAllowed, "流转未受理", "{kind} 不能答复 {request}", "核对所答复的流转编号和环节"
+    )
     RETURN_LIMIT_REACHED = Text(
-        "XB-2006", NotAllowed, "退回补充侦查未受理", "该案已退回补充侦查 {count} 次，以二次为限（刑诉法第一百七十五条）", "依法作出起诉或者不起诉决定"
+        "XB-2006",
+        NotAllowed,
+        "退回补充侦查未受理",
+        "该案已退回补充侦查 {count} 次，以二次为限（刑诉法第一百七十五条）",
+        "依法作出起诉或者不起诉决定",
     )
     CLIENT_REF_REUSED = Text(
-        "XB-2007", Conflict, "流转未受理", "文号 {client_ref} 已用于另一份内容不同的流转 {handoff}", "内容有变更的，使用新的文号发送"
+        "XB-2007",
+        Conflict,
+        "流转未受理",
+        "文号 {client_ref} 已用于另一份内容不同的流转 {handoff}",
+        "内容有变更的，使用新的文号发送",
     )
-    HANDOFF_NOT_FOUND = Text("XB-2008", NotFound, "没有找到流转", "没有编号为 {handoff} 的流转，或者本单位无权查看", "核对流转编号")
-    CASE_NOT_FOUND = Text("XB-2009", NotFound, "没有找到案件", "没有编号为 {case} 的案件，或者本单位无权查看", "核对案件编号")
-    STATE_NOT_ALLOWED = Text("XB-2010", NotAllowed, "操作未执行", "流转 {handoff} 当前为 {state}，不能{act}", "查看该流转的回执后再办理")
-    ACT_MISSING = Text("XB-2011", InvalidInput, "流转未受理", "{kind} 缺少法律行为 {act} 及其时间（{article}）", "补充该行为的法定时间后重新发送")
+    HANDOFF_NOT_FOUND = Text(
+        "XB-2008", NotFound, "没有找到流转", "没有编号为 {handoff} 的流转，或者本单位无权查看", "核对流转编号"
+    )
+    CASE_NOT_FOUND = Text(
+        "XB-2009", NotFound, "没有找到案件", "没有编号为 {case} 的案件，或者本单位无权查看", "核对案件编号"
+    )
+    STATE_NOT_ALLOWED = Text(
+        "XB-2010", NotAllowed, "操作未执行", "流转 {handoff} 当前为 {state}，不能{act}", "查看该流转的回执后再办理"
+    )
+    ACT_MISSING = Text(
+        "XB-2011",
+        InvalidInput,
+        "流转未受理",
+        "{kind} 缺少法律行为 {act} 及其时间（{article}）",
+        "补充该行为的法定时间后重新发送",
+    )
     STAGE_CONFLICT = Text(
-        "XB-2012", NotAllowed, "流转被拒收", "发送方称案件处于 {claimed} 阶段，本单位记录为 {stage}", "双方核对案件阶段后由发送方另行发送"
+        "XB-2012",
+        NotAllowed,
+        "流转被拒收",
+        "发送方称案件处于 {claimed} 阶段，本单位记录为 {stage}",
+        "双方核对案件阶段后由发送方另行发送",
     )
     INTAKE_DEFECT = Text("XB-2013", NotAllowed, "流转未受理", "不符合 {rule}（{article}）：{detail}", "补正后重新发送")
     # --- 3xxx seals and proof
     SEAL_INVALID = Text("XB-3001", Denied, "报文被拒收", "签名与内容不符", "由发送方核对密钥后重新签发；原报文不得改动")
-    KEY_UNKNOWN = Text("XB-3002", Denied, "报文被拒收", "密钥 {keyid} 不在公钥目录中，或者不属于 {agency}", "核对公钥目录")
-    EQUIVOCATION = Text("XB-3003", Conflict, "报文被拒收", "同一流转编号 {handoff} 出现两份内容", "保留两份原件并联系发送方说明")
-    DIGEST_MISMATCH = Text("XB-3004", NotAllowed, "案卷未通过核验", "{item} 的摘要与移送清单不符", "由发送方核对原件后另行发送")
+    KEY_UNKNOWN = Text(
+        "XB-3002", Denied, "报文被拒收", "密钥 {keyid} 不在公钥目录中，或者不属于 {agency}", "核对公钥目录"
+    )
+    EQUIVOCATION = Text(
+        "XB-3003", Conflict, "报文被拒收", "同一流转编号 {handoff} 出现两份内容", "保留两份原件并联系发送方说明"
+    )
+    DIGEST_MISMATCH = Text(
+        "XB-3004", NotAllowed, "案卷未通过核验", "{item} 的摘要与移送清单不符", "由发送方核对原件后另行发送"
+    )
     LANE_BROKEN = Text("XB-3005", NotAllowed, "报文被拒收", "第 {seq} 号报文与前一份不相衔接", "由发送方核对报文顺序")
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
-        "XB-4001", InvalidInput, "期限没有计算", "没有名为 {rule} 的法定期限（刑诉法第一百零五条以下所列期限）", "用 xieban limits rules 查看全部期限"
+        "XB-4001",
+        InvalidInput,
+        "期限没有计算",
+        "没有名为 {rule} 的法定期限（刑诉法第一百零五条以下所列期限）",
+        "用 xieban limits rules 查看全部期限",
     )
     LIMIT_TIME_NAIVE = Text(
-        "XB-4002", InvalidInput, "期限没有计算", "时间 {field} 没有写明时区（{article}）", "写成带时区的时间，例如 2025-02-28T09:00:00+08:00"
+        "XB-4002",
+        InvalidInput,
+        "期限没有计算",
+        "时间 {field} 没有写明时区（{article}）",
+        "写成带时区的时间，例如 2025-02-28T09:00:00+08:00",
     )
-    LIMIT_FACT_MISSING = Text("XB-4003", InvalidInput, "期限没有计算", "缺少 {field}（{article}）", "补充该项事实后重新计算")
-    LIMIT_FACT_INVALID = Text("XB-4004", InvalidInput, "期限没有计算", "{field} 不合要求：{detail}（{article}）", "改正该项事实后重新计算")
+    LIMIT_FACT_MISSING = Text(
+        "XB-4003", InvalidInput, "期限没有计算", "缺少 {field}（{article}）", "补充该项事实后重新计算"
+    )
+    LIMIT_FACT_INVALID = Text(
+        "XB-4004", InvalidInput, "期限没有计算", "{field} 不合要求：{detail}（{article}）", "改正该项事实后重新计算"
+    )
     EXTENSION_NOT_ALLOWED = Text(
-        "XB-4005", NotAllowed, "延长没有计入", "{rule} 不能由 {by} 批准延长：{detail}（{article}）", "核对批准机关和延长的法律依据"
+        "XB-4005",
+        NotAllowed,
+        "延长没有计入",
+        "{rule} 不能由 {by} 批准延长：{detail}（{article}）",
+        "核对批准机关和延长的法律依据",
     )
     EXTENSION_TOO_LONG = Text(
-        "XB-4006", NotAllowed, "延长没有计入", "{rule} 的延长超过法定幅度或者次数：{detail}（{article}）", "按法定幅度和次数重新报批"
+        "XB-4006",
+        NotAllowed,
+        "延长没有计入",
+        "{rule} 的延长超过法定幅度或者次数：{detail}（{article}）",
+        "按法定幅度和次数重新报批",
     )
     EXTENSION_LATE = Text(
-        "XB-4007", NotAllowed, "延长没有计入", "期限已于 {due} 届满，{granted} 才批准延长（{article}）", "期限届满后不得延长，依法释放、变更强制措施或者作出决定"
+        "XB-4007",
+        NotAllowed,
+        "延长没有计入",
+        "期限已于 {due} 届满，{granted} 才批准延长（{article}）",
+        "期限届满后不得延长，依法释放、变更强制措施或者作出决定",
     )
     REQUEST_AFTER_EXPIRY = Text(
-        "XB-4008", NotAllowed, "延长申请不予受理", "期限已于 {expiry} 届满，{requested} 才提请（{article}）", "依法释放或者变更强制措施；不得再提请延长"
+        "XB-4008",
+        NotAllowed,
+        "延长申请不予受理",
+        "期限已于 {expiry} 届满，{requested} 才提请（{article}）",
+        "依法释放或者变更强制措施；不得再提请延长",
     )
     INTERVAL_REVERSED = Text(
-        "XB-4009", InvalidInput, "期限没有计算", "不计入期间 {begin} 至 {end} 的止期早于起期（{article}）", "核对起止日期"
+        "XB-4009",
+        InvalidInput,
+        "期限没有计算",
+        "不计入期间 {begin} 至 {end} 的止期早于起期（{article}）",
+        "核对起止日期",
     )
     INTERVAL_NOT_EXCLUDED = Text(
-        "XB-4010", NotAllowed, "不计入期间没有采用", "{event} 不停止 {rule} 的计算（{article}）", "法律没有规定不计入的时间照常计算"
+        "XB-4010",
+        NotAllowed,
+        "不计入期间没有采用",
+        "{event} 不停止 {rule} 的计算（{article}）",
+        "法律没有规定不计入的时间照常计算",
     )
     RESTART_NOT_ALLOWED = Text(
         "XB-4011", NotAllowed, "重新计算没有采用", "{event} 不使 {rule} 重新计算（{article}）", "核对重新计算的法律依据"
     )
     LIMIT_COUNT_REACHED = Text(
-        "XB-4012", NotAllowed, "请求未受理", "{what} 已有 {count} 次，以 {limit} 次为限（{article}）", "依法作出决定，不得再次办理"
+        "XB-4012",
+        NotAllowed,
+        "请求未受理",
+        "{what} 已有 {count} 次，以 {limit} 次为限（{article}）",
+        "依法作出决定，不得再次办理",
     )
     CALENDAR_OUT_OF_RANGE = Text(
-        "XB-4013", InvalidInput, "期限没有计算", "{day} 不在工作日历 {version} 的范围内（节假日顺延：刑诉法第一百零五条第四款）", "补充该年度的工作日历文件"
+        "XB-4013",
+        InvalidInput,
+        "期限没有计算",
+        "{day} 不在工作日历 {version} 的范围内（节假日顺延：刑诉法第一百零五条第四款）",
+        "补充该年度的工作日历文件",
     )
     CALENDAR_INVALID = Text(
-        "XB-4014", InvalidInput, "工作日历没有采用", "{file}：{detail}（节假日顺延：刑诉法第一百零五条第四款）", "按说明改正工作日历文件"
+        "XB-4014",
+        InvalidInput,
+        "工作日历没有采用",
+        "{file}：{detail}（节假日顺延：刑诉法第一百零五条第四款）",
+        "按说明改正工作日历文件",
     )
     STATUTES_INVALID = Text(
-        "XB-4015", Broken, "期限数据没有载入", "{file} 第 {row} 条：{detail}（{article}）", "改正期限数据；不要在有误的数据上计算期限"
+        "XB-4015",
+        Broken,
+        "期限数据没有载入",
+        "{file} 第 {row} 条：{detail}（{article}）",
+        "改正期限数据；不要在有误的数据上计算期限",
     )
     EXAMPLE_INVALID = Text(
-        "XB-4016", InvalidInput, "算例没有核对", "{file} 第 {line} 行：{detail}（格式见 docs/limits.md；计算依据刑诉法第一百零五条）", "改正该行后重新核对"
+        "XB-4016",
+        InvalidInput,
+        "算例没有核对",
+        "{file} 第 {line} 行：{detail}（格式见 docs/limits.md；计算依据刑诉法第一百零五条）",
+        "改正该行后重新核对",
     )
     # --- 5xxx nodes and their parts
-    CALLER_UNKNOWN = Text("XB-5001", Denied, "请求被拒绝", "对方证书身份 {identity} 不在允许范围内", "使用本单位的接口证书")
-    PEER_UNREACHABLE = Text("XB-5002", Unreachable, "暂时无法连接", "{peer} 没有应答", "稍后自动重试；持续超过十五分钟请联系运维")
+    CALLER_UNKNOWN = Text(
+        "XB-5001", Denied, "请求被拒绝", "对方证书身份 {identity} 不在允许范围内", "使用本单位的接口证书"
+    )
+    PEER_UNREACHABLE = Text(
+        "XB-5002", Unreachable, "暂时无法连接", "{peer} 没有应答", "稍后自动重试；持续超过十五分钟请联系运维"
+    )
     CONFIG_INVALID = Text("XB-5003", InvalidInput, "程序没有启动", "配置 {file} 有误：{detail}", "改正后重新启动")
     DATABASE_NEWER = Text(
-        "XB-5004", NotAllowed, "程序没有启动", "数据库 {file} 的版本 {version} 比程序新", "换用新版程序，不要用旧程序打开"
+        "XB-5004",
+        NotAllowed,
+        "程序没有启动",
+        "数据库 {file} 的版本 {version} 比程序新",
+        "换用新版程序，不要用旧程序打开",
     )
-    PORT_TAKEN = Text("XB-5005", Unreachable, "程序没有启动", "端口 {port} 已被占用", "停止占用该端口的程序，或在配置中换一个端口")
-    BROKER_MISSING = Text("XB-5006", Unreachable, "程序没有启动", "找不到 nats-server 程序", "安装依赖，或用 XIEBAN_NATS_SERVER 指向已有的程序")
+    PORT_TAKEN = Text(
+        "XB-5005", Unreachable, "程序没有启动", "端口 {port} 已被占用", "停止占用该端口的程序，或在配置中换一个端口"
+    )
+    BROKER_MISSING = Text(
+        "XB-5006",
+        Unreachable,
+        "程序没有启动",
+        "找不到 nats-server 程序",
+        "安装依赖，或用 XIEBAN_NATS_SERVER 指向已有的程序",
+    )
     SANDBOX_ONLY = Text("XB-5007", NotAllowed, "操作未执行", "模拟时钟只能在沙箱中使用", "正式环境使用系统时钟")
     DEFECT = Text("XB-5999", Broken, "平台内部出错", "出现未预料的情况，已记录（{trace}）", "把编号和时间告诉运维人员")
     # --- 6xxx the command line
     FILE_UNREADABLE = Text("XB-6001", InvalidInput, "命令没有执行", "文件 {file} 无法读取：{detail}", "核对路径和权限")
-    CLIENT_UNCONFIGURED = Text("XB-6002", InvalidInput, "命令没有执行", "没有找到接口配置：{detail}", "用 --profile 指定接口配置目录")
+    CLIENT_UNCONFIGURED = Text(
+        "XB-6002", InvalidInput, "命令没有执行", "没有找到接口配置：{detail}", "用 --profile 指定接口配置目录"
+    )
 
     @property
     def number(self) -> str:

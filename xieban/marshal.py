@@ -106,7 +106,9 @@ def dossier_from_pb(value: dossier_pb2.Dossier) -> d.Dossier:
     """Errors: FIELD_INVALID."""
     for item in value.evidence:
         if not 1 <= item.kind <= len(d.EVIDENCE_KINDS):
-            raise failure(Reason.FIELD_INVALID, field="dossier.evidence.kind", detail="应为刑诉法第五十条的八种证据之一")
+            raise failure(
+                Reason.FIELD_INVALID, field="dossier.evidence.kind", detail="应为刑诉法第五十条的八种证据之一"
+            )
     return d.Dossier(
         document=d.Document(title=value.document.title, number=value.document.number, date=value.document.date),
         persons=tuple(

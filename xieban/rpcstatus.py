@@ -6,6 +6,7 @@ name, the domain `xieban` and the metadata. Nothing but these three crosses; a t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -44,6 +45,7 @@ CODES: Final[dict[type[XiebanError], grpc.StatusCode]] = {
     Unreachable: grpc.StatusCode.UNAVAILABLE,
     Broken: grpc.StatusCode.INTERNAL,
 }
+_OVER: Final = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
 _GONE: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
@@ -62,17 +64,28 @@ async def abort_with(context: grpc.aio.ServicerContext[Any, Any], error: XiebanE
 
 
 def error_from_rpc(rpc_error: grpc.RpcError, *, peer: str = "对方") -> XiebanError:
-    """The error the server raised: same reason, class and metadata. What carries no reason we know becomes PEER_UNREACHABLE
-    (nobody there, too slow, too busy), CALLER_UNKNOWN (refused before our code ran) or DEFECT, by its status code."""
+    """The error the server raised: same reason, class and metadata.
+
+    What carries no reason we know becomes MESSAGE_TOO_LARGE, PEER_UNREACHABLE (nobody there, too slow, too busy), CALLER_UNKNOWN
+    (refused before our code ran) or DEFECT, by its status code.
+    """
     info = _error_info(rpc_error)
     if info is not None and info.reason in Reason.__members__:
         return failure(Reason[info.reason], **dict(info.metadata))
-    code = rpc_error.code() if isinstance(rpc_error, grpc.Call | grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
+    code, details = _plain_status(rpc_error)
+    if over := _OVER.search(details):
+        return failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=over[1], limit=over[2])
     if code in _GONE:
         return failure(Reason.PEER_UNREACHABLE, peer=peer)
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return failure(Reason.CALLER_UNKNOWN, identity="—")
     return failure(Reason.DEFECT, trace=f"{peer}:{code.name}" if info is None else f"{peer}:{info.reason}")
+
+
+def _plain_status(rpc_error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    if not isinstance(rpc_error, grpc.Call | grpc.aio.AioRpcError):
+        return grpc.StatusCode.UNKNOWN, ""
+    return rpc_error.code(), rpc_error.details() or ""
 
 
 def _error_info(rpc_error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:

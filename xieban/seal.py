@@ -104,7 +104,11 @@ class Directory:
     def __init__(self, entries: list[DirectoryEntry]) -> None:
         self.entries = entries
         self._keys = {
-            entry.keyid: (entry.city, Agency(entry.agency), Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry.public)))
+            entry.keyid: (
+                entry.city,
+                Agency(entry.agency),
+                Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry.public)),
+            )
             for entry in entries
         }
 

@@ -14,9 +14,12 @@ from services.agency import store
 from services.agency.desk import Arrival, Desk
 from services.agency.dossiers import SERVICE as DOSSIER_SERVICE
 from services.agency.dossiers import DossierServicer, Puller
+from services.agency.hearing import Hearing
 from services.agency.intake import Intake
+from services.agency.receiving import Receiving
 from services.agency.relay import Relay
 from services.agency.rulebook import Rulebook
+from services.agency.sending import Sending
 from services.agency.servicer import CASE_SERVICE, HANDOFF_SERVICE, Bell, CaseServicer, HandoffServicer
 from services.agency.tickets import Tickets
 from services.agency.work import Identity, Numbers, Parcel
@@ -31,7 +34,7 @@ from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
 from xieban import subjects
-from xieban.agency import Agency, city
+from xieban.agency import city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
 from xieban.seal import Directory, SealKey
 from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, sandbox_pb2_grpc
@@ -145,12 +148,13 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         ticket=tickets.issue,
         to_pull=lambda entries: puller.add(entries),
     )
-    puller = Puller(peers=peers, complete=desk.complete, clock=clock)
+    receiving, hearing = Receiving(desk), Hearing(desk)
+    puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
     puller.add(to_pull)
     relay.carry(pending_parcels(me, owed))
-    orders = Batcher(desk.act)
-    notes: Batcher[Arrival, None] = Batcher(desk.note)
-    intake = Intake(desk=desk, notes=notes)
+    orders = Batcher(Sending(desk).act)
+    notes: Batcher[Arrival, None] = Batcher(hearing.note)
+    intake = Intake(receiving=receiving, hearing=hearing, notes=notes)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], intake.ticket)
     for name in peers:
@@ -168,9 +172,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     case_pb2_grpc.add_CaseServiceServicer_to_server(
         CaseServicer(city=token, agency=agency, database=database), server.server
     )
-    dossier_pb2_grpc.add_DossierServiceServicer_to_server(
-        DossierServicer(database=database, city=token), server.server
-    )
+    dossier_pb2_grpc.add_DossierServiceServicer_to_server(DossierServicer(database=database, city=token), server.server)
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from services.agency.desk import Draft, header_of, new_salt
+from services.agency.desk import header_of
+from services.agency.sending import Draft
 from services.agency.store import CaseRow, Entry, FactRow
 from xieban import canonical, dossier
 from xieban.errors import Reason, failure
@@ -39,7 +40,7 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         outcome=canonical.text(message.outcome, field="outcome", limit=64),
         acts=tuple(act_from_pb(act) for act in message.acts),
         internal=message.secrecy == handoff_pb2.SECRECY_INTERNAL,
-        packed=dossier.pack(handed_in, salt=new_salt()),
+        packed=dossier.pack(handed_in, salt=dossier.new_salt()),
         numbers=handed_in.case_numbers,
         re=tuple(eid(one) for one in message.re),
         digest=hashlib.sha256(content + answering.encode()).hexdigest(),

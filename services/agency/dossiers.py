@@ -13,7 +13,8 @@ from typing import Any
 import grpc.aio
 
 from services.agency import store
-from services.agency.desk import Pulled, header_of
+from services.agency.desk import header_of
+from services.agency.receiving import Pulled
 from services.agency.store import Entry
 from services.chassis.clock import Clock
 from services.chassis.database import Database
@@ -41,7 +42,7 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
         self._database = database
         self._city = city
 
-    async def PullDossiers(  # type: ignore[override]
+    async def PullDossiers(
         self, request: dossier_pb2.PullDossiersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[dossier_pb2.PullDossiersResponse]:
         peer = caller(context)

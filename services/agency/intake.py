@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from services.agency.desk import Arrival, Desk
+from services.agency.desk import Arrival
+from services.agency.hearing import Hearing
+from services.agency.receiving import Receiving
 from services.chassis.batch import Batcher
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.telemetry import extract, tracer
+from xieban.errors import Unreachable
 from xieban.subjects import parse
 
 
 class Intake:
     """The desk's ear on the bus. A message is acknowledged only after the desk's transaction."""
 
-    def __init__(self, *, desk: Desk, notes: Batcher[Arrival, None]) -> None:
-        self._desk = desk
+    def __init__(self, *, receiving: Receiving, hearing: Hearing, notes: Batcher[Arrival, None]) -> None:
+        self._receiving = receiving
+        self._hearing = hearing
         self._notes = notes
         self._tracer = tracer("xieban.agency")
 
@@ -29,11 +34,12 @@ class Intake:
                     trace = message.headers.get("traceparent", "")
                 kinds[address.what].append(Arrival(subject=message.subject, data=message.data, trace=trace))
         if kinds["receipt"]:
-            await self._desk.hear(kinds["receipt"])
+            await self._hearing.hear(kinds["receipt"])
         if kinds["handoff"]:
-            await self._desk.receive(kinds["handoff"])
+            await self._receiving.receive(kinds["handoff"])
         return [Verdict.ACK] * len(messages)
 
     async def ticket(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
-        """Listener for tickets."""
-        await self._notes.submit(Arrival(subject=subject, data=data, trace=""))
+        """Listener for tickets. One that comes while we stop is lost like any other: its row stays owed and it is asked for again."""
+        with suppress(Unreachable):
+            await self._notes.submit(Arrival(subject=subject, data=data, trace=""))

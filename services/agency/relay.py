@@ -124,10 +124,9 @@ class Relay:
             log.error("statement without an answer for 15 minutes", extra={"handoff": owed.parcel.eid[:16]})
 
     async def _sleep_or_wake(self, seconds: float) -> None:
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        waking = asyncio.ensure_future(self._wake.wait())
-        try:
+        async with asyncio.TaskGroup() as group:
+            sleeping = group.create_task(self._clock.sleep(seconds))
+            waking = group.create_task(self._wake.wait())
             await asyncio.wait([sleeping, waking], return_when=asyncio.FIRST_COMPLETED)
-        finally:
             sleeping.cancel()
             waking.cancel()

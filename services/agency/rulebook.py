@@ -72,7 +72,8 @@ def acts_in_order(header: Header, case: CaseState) -> list[Finding]:
     return [
         finding(Severity.WARN, "any.act_order", "刑诉82、刑诉93", act.person)
         for act in header.acts
-        if act.what == "arrested" and any(_is_detention(other, act.person) and other.at > act.at for other in header.acts)
+        if act.what == "arrested"
+        and any(_is_detention(other, act.person) and other.at > act.at for other in header.acts)
     ]
 
 

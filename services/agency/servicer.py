@@ -12,7 +12,8 @@ from typing import Any
 import grpc.aio
 
 from services.agency import convert, store
-from services.agency.desk import WITHDRAWAL, Decide, Draft, Order, Send, new_salt
+from services.agency.desk import WITHDRAWAL
+from services.agency.sending import Decide, Draft, Order, Send
 from services.agency.store import Entry, FactRow
 from services.chassis.batch import Batcher
 from services.chassis.database import Database, Transaction
@@ -77,14 +78,14 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         self._bell = bell
         self._tracer = tracer("xieban.agency")
 
-    async def Send(self, request: handoff_pb2.SendRequest, context: Context) -> handoff_pb2.SendResponse:  # type: ignore[override]
+    async def Send(self, request: handoff_pb2.SendRequest, context: Context) -> handoff_pb2.SendResponse:
         self._check(context)
         with self._tracer.start_as_current_span("handoff.send"):
             draft = convert.draft_from_pb(request.draft)
             entry = await self._orders.submit(Send(draft=draft, trace=_trace()))
         return handoff_pb2.SendResponse(handoff=await self._sent(entry))
 
-    async def Answer(self, request: handoff_pb2.AnswerRequest, context: Context) -> handoff_pb2.AnswerResponse:  # type: ignore[override]
+    async def Answer(self, request: handoff_pb2.AnswerRequest, context: Context) -> handoff_pb2.AnswerResponse:
         self._check(context)
         with self._tracer.start_as_current_span("handoff.answer"):
             answered = eid(request.eid)
@@ -92,17 +93,17 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
             entry = await self._orders.submit(Send(draft=draft, answering=answered, trace=_trace()))
         return handoff_pb2.AnswerResponse(handoff=await self._sent(entry))
 
-    async def Accept(self, request: handoff_pb2.AcceptRequest, context: Context) -> handoff_pb2.AcceptResponse:  # type: ignore[override]
+    async def Accept(self, request: handoff_pb2.AcceptRequest, context: Context) -> handoff_pb2.AcceptResponse:
         self._check(context)
         return handoff_pb2.AcceptResponse(handoff=await self._decide(request.eid, "accepted"))
 
-    async def Return(self, request: handoff_pb2.ReturnRequest, context: Context) -> handoff_pb2.ReturnResponse:  # type: ignore[override]
+    async def Return(self, request: handoff_pb2.ReturnRequest, context: Context) -> handoff_pb2.ReturnResponse:
         self._check(context)
         defects = convert.defects_from_pb(request.defects)
         order = Decide(eid=eid(request.eid), verdict="returned", defects=defects)
         return handoff_pb2.ReturnResponse(handoff=await self._with_facts(await self._orders.submit(order)))
 
-    async def Withdraw(self, request: handoff_pb2.WithdrawRequest, context: Context) -> handoff_pb2.WithdrawResponse:  # type: ignore[override]
+    async def Withdraw(self, request: handoff_pb2.WithdrawRequest, context: Context) -> handoff_pb2.WithdrawResponse:
         self._check(context)
         wanted = eid(request.eid)
         async with self._database.read() as tx:
@@ -112,7 +113,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         order = Send(draft=_withdrawal(entry, request.client_ref), trace=_trace())
         return handoff_pb2.WithdrawResponse(handoff=await self._sent(await self._orders.submit(order)))
 
-    async def Get(self, request: handoff_pb2.GetRequest, context: Context) -> handoff_pb2.GetResponse:  # type: ignore[override]
+    async def Get(self, request: handoff_pb2.GetRequest, context: Context) -> handoff_pb2.GetResponse:
         self._check(context)
         wanted = eid(request.eid)
         async with self._database.read() as tx:
@@ -127,7 +128,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
             response.dossier.CopyFrom(marshal.dossier_to_pb(dossier.unpack(manifest, held[2])))
         return response
 
-    async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:  # type: ignore[override]
+    async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:
         self._check(context)
         limit = page_size(request.page_size)
         before = int(request.page_token) if request.page_token.isdecimal() else _LAST
@@ -144,7 +145,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         views = [convert.handoff_to_pb(entry, facts[entry.eid]) for entry in entries]
         return handoff_pb2.ListResponse(handoffs=views, next_page_token=token)
 
-    async def WatchInbox(  # type: ignore[override]
+    async def WatchInbox(
         self, request: handoff_pb2.WatchInboxRequest, context: Context
     ) -> AsyncIterator[handoff_pb2.WatchInboxResponse]:
         self._check(context)
@@ -191,7 +192,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
 class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
     """CaseService."""
 
-    async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:  # type: ignore[override]
+    async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:
         self._check(context)
         wanted = case_id(request.case_id)
         async with self._database.read() as tx:
@@ -201,7 +202,7 @@ class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
             raise failure(Reason.CASE_NOT_FOUND, case=wanted)
         return case_pb2.GetCaseResponse(case=convert.case_to_pb(rows[wanted], handoffs=counts.get(wanted, 0)))
 
-    async def ListCases(self, request: case_pb2.ListCasesRequest, context: Context) -> case_pb2.ListCasesResponse:  # type: ignore[override]
+    async def ListCases(self, request: case_pb2.ListCasesRequest, context: Context) -> case_pb2.ListCasesResponse:
         self._check(context)
         limit = page_size(request.page_size)
         at, _, last = request.page_token.partition("-")
@@ -239,7 +240,7 @@ def _withdrawal(entry: Entry, client_ref: str) -> Draft:
         outcome="",
         acts=(),
         internal=False,
-        packed=dossier.pack(content, salt=new_salt()),
+        packed=dossier.pack(content, salt=dossier.new_salt()),
         numbers=CaseNumbers(),
         re=(entry.eid,),
         digest=f"withdraw {entry.eid}",

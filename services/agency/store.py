@@ -13,7 +13,7 @@ import msgspec
 
 from services.chassis.database import Row, Transaction, placeholders
 from xieban.dossier import CaseNumbers
-from xieban.handoff import Defect, Fact, State
+from xieban.handoff import LADDER, Defect, Fact, State
 from xieban.procedure import CaseState
 
 Box = Literal["out", "in"]
@@ -64,6 +64,8 @@ class FactRow:
     fact: Fact
     receipt: str
 
+
+_RUNGS = tuple(LADDER)
 
 _ENTRY = (
     "eid, box, seq, handoff_id, client_ref, kind, case_id, stage, from_agency, from_office, to_agency, to_office, outcome,"
@@ -118,9 +120,7 @@ async def handoffs_to_pull(tx: Transaction) -> list[Entry]:
     return [_entry(row) for row in await tx.all(sql)]
 
 
-async def handoffs_page(
-    tx: Transaction, *, before: int, limit: int, case_id: str = "", state: str = ""
-) -> list[Entry]:
+async def handoffs_page(tx: Transaction, *, before: int, limit: int, case_id: str = "", state: str = "") -> list[Entry]:
     """Newest first, with seq below `before`."""
     sql = f"SELECT {_ENTRY} FROM handoff WHERE seq < ?"
     params: list[str | int] = [before]
@@ -162,7 +162,10 @@ async def cases(tx: Transaction, case_ids: Iterable[str]) -> dict[str, CaseRow]:
 
 async def cases_page(tx: Transaction, *, before: tuple[int, str], limit: int) -> list[CaseRow]:
     """Newest first by opening time, then id."""
-    sql = f"SELECT * FROM case_file WHERE opened_at < ? OR (opened_at = ? AND case_id < ?) ORDER BY opened_at DESC, case_id DESC LIMIT {limit}"
+    sql = (
+        "SELECT * FROM case_file WHERE opened_at < ? OR (opened_at = ? AND case_id < ?)"
+        f" ORDER BY opened_at DESC, case_id DESC LIMIT {limit}"
+    )
     return [_case(row) for row in await tx.all(sql, (before[0], before[0], before[1]))]
 
 
@@ -239,11 +242,11 @@ async def client_refs_insert(tx: Transaction, rows: Sequence[tuple[str, str, str
 
 
 async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]]:
-    """Facts by handoff, in order of time."""
+    """Facts by handoff, in order of time; facts of one instant in the order of the ladder."""
     wanted = list(eids)
     found: dict[str, list[FactRow]] = {eid: [] for eid in wanted}
     if wanted:
-        sql = f"SELECT * FROM receipt_fact WHERE eid IN ({placeholders(len(wanted))}) ORDER BY at"
+        sql = f"SELECT * FROM receipt_fact WHERE eid IN ({placeholders(len(wanted))}) "
         for row in await tx.all(sql, wanted):
             fact = Fact(
                 of=row["eid"],
@@ -253,6 +256,8 @@ async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]
                 answer=row["answer"],
             )
             found[row["eid"]].append(FactRow(fact=fact, receipt=row["receipt"]))
+    for rows in found.values():
+        rows.sort(key=lambda row: (row.fact.at, _RUNGS.index(row.fact.kind)))
     return found
 
 
@@ -349,7 +354,9 @@ async def events_insert(tx: Transaction, rows: Sequence[tuple[int, str, Box, str
 
 
 async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[Row]:
-    return await tx.all(f"SELECT seq, eid, box, state FROM inbox_event WHERE seq > ? ORDER BY seq LIMIT {limit}", (cursor,))
+    return await tx.all(
+        f"SELECT seq, eid, box, state FROM inbox_event WHERE seq > ? ORDER BY seq LIMIT {limit}", (cursor,)
+    )
 
 
 async def last_numbers(tx: Transaction) -> tuple[int, int]:

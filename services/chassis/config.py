@@ -43,7 +43,7 @@ def read(table: dict[str, Any], shape: type[T], *, file: Path) -> T:
         if wanted is Path or issubclass(wanted, Path):
             if isinstance(value, str):
                 return file.parent / value
-            raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")  # msgspec adds the place
         raise NotImplementedError(f"no way to configure {wanted}")
 
     _refuse_unknown(table, shape, file=file, place="")

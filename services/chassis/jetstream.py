@@ -195,6 +195,11 @@ class Session:
         for event in self._awakened:
             event.set()
 
+    def _gone(self) -> SessionLost:
+        # The client is closed well before it says so; until the mark is set the bus would hand this session out again.
+        self.mark_lost()
+        return SessionLost()
+
     def wakes(self, event: asyncio.Event) -> None:
         """Set `event` when the session is lost, so that whoever waits on it looks."""
         self._awakened.append(event)
@@ -214,7 +219,8 @@ class Session:
                     await self._client.flush()
         self.mark_lost()
         with suppress(Exception):
-            await self._client.close()
+            async with asyncio.timeout(1.0):
+                await self._client.close()
 
     def inbox(self, kind: str) -> str:
         """A subject of this session's own, under the agency's permitted prefix."""
@@ -228,7 +234,7 @@ class Session:
                 subject, cb=on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
             )
         except (OSError, nats.errors.Error) as error:
-            raise SessionLost from error
+            raise self._gone() from error
         number = next(self._numbers)
         self._subscriptions[number] = subscription
         return number
@@ -243,12 +249,15 @@ class Session:
     ) -> None:
         if self.lost:
             raise SessionLost
+        before = _cancellations()
         try:
             await self._client.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
         except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError):
             raise
         except (OSError, nats.errors.Error) as error:
-            raise SessionLost from error
+            raise self._gone() from error
+        if _cancellations() > before:
+            raise asyncio.CancelledError  # the client swallows it while flushing; whoever cancelled us would wait for ever
 
     async def publish(self, messages: Sequence[Outgoing], *, timeout: float) -> list[bool]:
         """Publish to streams, all in flight at once; True per PubAck. Sets `stream_missing` when no stream took a message."""
@@ -256,15 +265,10 @@ class Session:
         tokens = [f"{self._prefix}.p.{next(self._numbers)}" for _ in messages]
         self.stream_missing = False
         try:
-            for index, message in enumerate(messages):
-                headers = {**(message.headers or {}), "Nats-Msg-Id": message.message_id}
-                self._flights[tokens[index]] = (flight, index)
-                try:
-                    await self.send(message.subject, message.data, reply=tokens[index], headers=headers)
-                except (nats.errors.Error, ValueError) as error:  # this message can never go; its neighbours can
-                    log.error("message cannot be published: %s", type(error).__name__)
-                    self._land(tokens[index], there=False)
             async with asyncio.timeout(timeout):
+                for index, message in enumerate(messages):
+                    self._flights[tokens[index]] = (flight, index)
+                    await self._launch(message, token=tokens[index])
                 while flight.left and not self.lost:
                     await flight.landed.wait()
         except SessionLost:
@@ -277,6 +281,14 @@ class Session:
                 self._flights.pop(token, None)
         faults.point("S3")  # in the stream, and nobody here knows yet
         return flight.results
+
+    async def _launch(self, message: Outgoing, *, token: str) -> None:
+        headers = {**(message.headers or {}), "Nats-Msg-Id": message.message_id}
+        try:
+            await self.send(message.subject, message.data, reply=token, headers=headers)
+        except (nats.errors.Error, ValueError) as error:  # this message can never go; its neighbours can
+            log.error("message cannot be published: %s", type(error).__name__)
+            self._land(token, there=False)
 
     async def probe(self) -> None:
         """A round trip; a session that does not manage it is given up, so that a connection dead without a word is replaced."""
@@ -323,6 +335,7 @@ class Session:
     async def _api(self, verb: str, body: Mapping[str, Any]) -> None:
         if self.lost:
             raise SessionLost
+        before = _cancellations()
         try:
             answer = await self._client.request(f"$JS.API.{verb}", msgspec.json.encode(body), timeout=REQUEST_TIMEOUT)
         except nats.errors.NoRespondersError as error:
@@ -330,10 +343,10 @@ class Session:
         except TimeoutError:
             raise  # a missing permission looks like this too
         except (OSError, nats.errors.Error) as error:
-            raise SessionLost from error
+            raise self._gone() from error
         except asyncio.CancelledError:
-            if self._lost.is_set() and not _being_cancelled():  # the client cancels its requests when it closes
-                raise SessionLost from None
+            if self._lost.is_set() and _cancellations() == before:  # the client cancels its requests when it closes
+                raise self._gone() from None
             raise
         problem = msgspec.json.decode(answer.data).get("error")
         if problem:
@@ -392,6 +405,6 @@ def _stream_config(spec: StreamSpec) -> dict[str, Any]:
     }
 
 
-def _being_cancelled() -> bool:
+def _cancellations() -> int:
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return task.cancelling() if task is not None else 0

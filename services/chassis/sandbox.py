@@ -47,11 +47,11 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self._backlog = backlog
         self._due = due
 
-    async def GetClock(self, request: sandbox_pb2.GetClockRequest, context: Context) -> sandbox_pb2.GetClockResponse:  # type: ignore[override]
+    async def GetClock(self, request: sandbox_pb2.GetClockRequest, context: Context) -> sandbox_pb2.GetClockResponse:
         self._check(context)
         return sandbox_pb2.GetClockResponse(now=_pb(self._clock.now()))
 
-    async def AdvanceClock(  # type: ignore[override]
+    async def AdvanceClock(
         self, request: sandbox_pb2.AdvanceClockRequest, context: Context
     ) -> sandbox_pb2.AdvanceClockResponse:
         self._check(context)
@@ -59,14 +59,12 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         await self._due()
         return sandbox_pb2.AdvanceClockResponse(now=_pb(self._clock.now()))
 
-    async def GetBacklog(  # type: ignore[override]
+    async def GetBacklog(
         self, request: sandbox_pb2.GetBacklogRequest, context: Context
     ) -> sandbox_pb2.GetBacklogResponse:
         self._check(context)
         backlog = await self._backlog()
-        return sandbox_pb2.GetBacklogResponse(
-            unacknowledged=backlog.unacknowledged, incomplete=backlog.incomplete
-        )
+        return sandbox_pb2.GetBacklogResponse(unacknowledged=backlog.unacknowledged, incomplete=backlog.incomplete)
 
     def _check(self, context: Context) -> None:
         peer = caller(context)

@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from services.chassis import faults, telemetry
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
 from services.chassis.database import Database
-from services.gateway import chain
-from services.gateway.chain import Note
 from services.gateway.clocks import Limit, plan, standing
 from services.gateway.course import Course, Fact, Handoff, Violation, course
+from services.gateway.log import Note, append
 from services.gateway.reckoning import limit_of
 from services.gateway.store import Refusal, Statement, Store
 from services.gateway.tickets import Tickets
 from xieban import ids, subjects
+from xieban.agency import office
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Header, Receipt
 from xieban.marshal import micros, sealed_from_bytes
@@ -32,9 +32,10 @@ from xieban.procedure import table
 from xieban.seal import Directory
 from xieban.statement import open_header, open_receipt
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 tracer = telemetry.tracer(__name__)
-NUMBERS = {reason.number: reason for reason in Reason}
+
+LATEST = 4_102_444_800_000_000  # the year 2100, in microseconds
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Ingest:
         async with self._database.transaction() as transaction:
             now = micros(self._clock.now())
             notes = await _record(Store(transaction), read, now=now)
-            await chain.append(transaction, notes, at=now)
+            await append(transaction, notes, at=now)
             faults.point("G1")
         faults.point("G2")
         await self._tickets.issue(read.statements.values())
@@ -83,7 +84,7 @@ class Ingest:
                 name = _digest(message.data)
                 batch.refusals[name] = Refusal(eid=name, subject=message.subject[:200], number=error.reason.number)
                 batch.verdicts.append(Verdict.DEAD)
-                log.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
+                logger.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
         return batch
 
     def _open(self, message: Incoming, batch: _Batch) -> None:
@@ -94,10 +95,16 @@ class Ingest:
         if address.what == "handoff":
             sealed, header = open_header(message.data, address=address, directory=self._directory)
             ids.case_id(header.case.id)
+            for end in (header.sender, header.receiver):
+                office(end.agency, end.office)
+            dossier = header.dossier
+            _bound(header.sent_at, *(act.at for act in header.acts))
+            _bound(header.inc, header.lane.seq, dossier.files, dossier.bytes, dossier.pages)
             batch.handoffs[sealed.eid] = _handoff_of(sealed.eid, header)
             author: Header | Receipt = header
         else:
             sealed, receipt = open_receipt(message.data, address=address, directory=self._directory)
+            _bound(receipt.inc, receipt.at, *(fact.at for fact in receipt.facts))
             batch.facts[sealed.eid] = _facts_of(sealed.eid, receipt)
             author = receipt
         batch.statements.setdefault(
@@ -271,6 +278,12 @@ def _facts_of(eid: str, receipt: Receipt) -> list[Fact]:
         )
         for position, fact in enumerate(receipt.facts)
     ]  # fmt: skip
+
+
+def _bound(*numbers: int) -> None:
+    """No number that the calendar or the database could not hold: one would fail its whole batch for ever."""
+    if not all(0 <= number < LATEST for number in numbers):
+        raise failure(Reason.FIELD_INVALID, field="at", detail="时间或者数量超出范围")
 
 
 def _digest(data: bytes) -> str:

@@ -1,6 +1,6 @@
 """The gateway's tables, as ingest and watch use them: batch reads with IN, batch writes with executemany.
 
-Methods are named noun first. They run inside the caller's transaction and decide nothing. The log is written by `chain`; what pages
+Methods are named noun first. They run inside the caller's transaction and decide nothing. The log is written by `log`; what pages
 and the API read is in `reading`.
 """
 

@@ -21,7 +21,7 @@ from xieban.marshal import micros, sealed_to_bytes
 from xieban.seal import SealKey
 from xieban.statement import seal_ticket
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Wire(Protocol):
@@ -60,4 +60,4 @@ class Tickets:
         try:
             await self._wire.send(subject, sealed_to_bytes(seal_ticket(ticket, self._key)))
         except Unreachable:
-            log.info("ticket not sent; it is asked for again", extra={"agency": agency, "count": len(eids)})
+            logger.info("ticket not sent; it is asked for again", extra={"agency": agency, "count": len(eids)})

@@ -11,9 +11,8 @@ from datetime import datetime
 
 from services.chassis.clock import Clock, SandboxClock
 from services.chassis.database import Database
-from services.gateway import chain
-from services.gateway.chain import Note
 from services.gateway.clocks import SHANGHAI, plan
+from services.gateway.log import Note, append
 from services.gateway.store import Store
 from xieban.marshal import micros, moment
 
@@ -45,11 +44,11 @@ class Watch:
                 actions = plan(now, await store.limits_due(now, at_most=AT_ONCE))
                 notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, a.limit.rule) for a in actions]
                 await store.limits_put([action.limit for action in actions])
-                await chain.append(transaction, notes, at=now)
+                await append(transaction, notes, at=now)
             done += len(actions)
         return done
 
-    async def advance(self, clock: SandboxClock, *, to: datetime) -> None:
+    async def advance(self, clock: SandboxClock, to: datetime) -> None:
         """Live through the time until `to`: stop at every moment a limit runs out, so that its entry bears that moment."""
         async with self._advancing:
             while (due := await self._next()) is not None and due <= micros(to):

@@ -156,7 +156,9 @@ def _timeline(number: int, found: dict[str, object], today: date) -> Timeline:
     events = _events(found, today)
     procedure = found.get("procedure")
     if procedure not in PROCEDURES:
-        raise _Refused("FIELD_INVALID" if procedure is not None else "FIELD_MISSING", "procedure 应为 " + "、".join(PROCEDURES))
+        raise _Refused(
+            "FIELD_INVALID" if procedure is not None else "FIELD_MISSING", "procedure 应为 " + "、".join(PROCEDURES)
+        )
     identity = _text(found, "id")
     if not identity:
         raise _Refused("FIELD_MISSING", "缺少 id")

@@ -187,6 +187,17 @@ async def test_a_broker_killed_under_load_has_everything_it_confirmed(url: Broke
             consuming.cancel()
 
 
+async def test_a_frozen_broker_is_noticed_and_found_again(url: Broker) -> None:
+    reader = Reader()
+    async with await connect(url) as bus, during(bus.consume(Consumer(), reader)):
+        await publish_until_done(bus, letters(0, 5))
+        url.freeze()
+        assert not any(await bus.publish_many(letters(5, 900), timeout=0.3))
+        url.thaw()
+        await publish_until_done(bus, letters(5, 900))
+        await reader.until(lambda: reader.numbers == set(range(900)))
+
+
 async def test_a_wiped_broker_gets_its_streams_and_consumers_back(url: Broker) -> None:
     reader = Reader()
     async with await connect(url) as bus, during(bus.consume(Consumer(), reader)):

@@ -17,7 +17,6 @@ from xieban.handoff import LADDER, State
 MAKEFILE = text("Makefile")
 VERBS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
-DIGITS = {"1": "form", "2": "handoffs", "3": "seals", "4": "limits", "5": "nodes", "6": "command line"}
 
 
 def test_the_page_of_errors_is_current() -> None:
@@ -55,7 +54,9 @@ def wire_names() -> set[str]:
         }
         for enum, body in re.findall(r"^enum (\w+) \{(.*?)^\}", source, re.MULTILINE | re.DOTALL):
             prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum).upper() + "_"
-            values = {value.removeprefix(prefix).lower() for value in re.findall(rf"^\s*({prefix}\w+) =", body, re.MULTILINE)}
+            values = {
+                value.removeprefix(prefix).lower() for value in re.findall(rf"^\s*({prefix}\w+) =", body, re.MULTILINE)
+            }
             assert values, f"{enum}: values should start with {prefix}"
             names |= values - {"unspecified"}
     return names
@@ -86,9 +87,7 @@ def test_every_make_command_in_the_documents_exists(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_link_in_the_documents_leads_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", text(document))
-    broken = [
-        target for target in targets if "://" not in target and not (ROOT / document.parent / target).exists()
-    ]
+    broken = [target for target in targets if "://" not in target and not (ROOT / document.parent / target).exists()]
     assert broken == []
 
 
@@ -123,7 +122,9 @@ def test_every_variable_the_code_reads_is_in_operations() -> None:
 
 
 def test_every_decision_is_listed_in_order() -> None:
-    records = sorted(path.name for path in files() if path.parts[:2] == ("docs", "decisions") and path.name != "README.md")
+    records = sorted(
+        path.name for path in files() if path.parts[:2] == ("docs", "decisions") and path.name != "README.md"
+    )
     assert re.findall(r"\]\((\d{4}-[^)]+)\)", text("docs/decisions/README.md")) == records
     assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
 

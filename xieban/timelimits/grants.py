@@ -100,7 +100,12 @@ def _match(rule: Rule, extension: Extension, used: Sequence[str], exclusive: Gra
     for grant in open_:
         if _fits(rule, extension, grant):
             return grant
-    raise _too_long(rule, f"{extension.months}月{extension.days}日{extension.hours}小时", open_[0].article)
+    size = f"{extension.months}月{extension.days}日{extension.hours}小时"
+    for grant in hinted:
+        if grant not in allowed and _fits(rule, extension, grant):
+            offices = "、".join(OFFICE_TEXTS[office] for office in grant.by)
+            raise _refuse(rule, extension, f"延长{size}应由{offices}批准或者决定", grant.article)
+    raise _too_long(rule, size, open_[0].article)
 
 
 def _fits(rule: Rule, extension: Extension, grant: Grant) -> bool:

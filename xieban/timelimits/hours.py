@@ -11,13 +11,13 @@ from datetime import date, datetime, time, timedelta
 from xieban.errors import Reason, failure
 from xieban.timelimits.calendar import Calendar
 from xieban.timelimits.custody import in_custody
+from xieban.timelimits.derivation import interval_steps
 from xieban.timelimits.due import Due, Step, StepKind
 from xieban.timelimits.events import events
 from xieban.timelimits.facts import Facts
 from xieban.timelimits.grants import Granted, anchors, excluded, settle
 from xieban.timelimits.intervals import Shift, shift
 from xieban.timelimits.local_time import ARTICLE, local_time, next_hour, shanghai
-from xieban.timelimits.period import interval_steps
 from xieban.timelimits.table import Rule
 
 _HOUR = timedelta(hours=1)

@@ -1,0 +1,84 @@
+"""What other nodes say about our statements: receipts move our handoffs, tickets finish outbox rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.agency import store
+from services.agency.desk import Arrival, Desk
+from services.agency.receiving import digest_of
+from services.agency.work import Work
+from services.chassis import faults
+from xieban.errors import XiebanError
+from xieban.handoff import Receipt, Ticket
+from xieban.marshal import micros
+from xieban.seal import Sealed
+from xieban.statement import open_receipt, open_ticket
+from xieban.subjects import parse
+
+
+class Hearing:
+    """The desk's ear for receipts and tickets."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def hear(self, arrivals: Sequence[Arrival]) -> None:
+        """Take receipts about what we sent, then tell their author that we hold them."""
+        opened: list[tuple[Arrival, Sealed, Receipt]] = []
+        for arrival in arrivals:
+            address = parse(arrival.subject)
+            if address is None or address.city != self._desk.me.city:
+                continue
+            try:
+                opened.append((arrival, *open_receipt(arrival.data, address=address, directory=self._desk.directory)))
+            except XiebanError as error:
+                await self._refuse_receipt(arrival, error)
+        async with self._desk.database.transaction() as tx:
+            work = self._desk.work()
+            known = await store.receipts_known(tx, [sealed.eid for _, sealed, _ in opened])
+            about = {fact.of for _, _, receipt in opened for fact in receipt.facts}
+            work.entries = {(eid, "out"): e for eid, e in (await store.handoffs(tx, about, box="out")).items()}
+            work.cases = await store.cases(tx, {entry.case_id for entry in work.entries.values()})
+            for arrival, sealed, receipt in opened:
+                if sealed.eid not in known:
+                    known.add(sealed.eid)
+                    work.receipt_heard(sealed.eid, receipt.sender.agency, arrival.trace, arrival.data)
+                    self._hear(work, sealed.eid, receipt)
+            parcels = await work.flush(tx)
+            faults.point("S4")
+        self._desk.done(work, parcels)
+        held: dict[str, list[str]] = {}
+        for _, sealed, receipt in opened:
+            held.setdefault(receipt.sender.agency, []).append(sealed.eid)
+        for agency, eids in held.items():
+            await self._desk.ticket(agency, eids)
+
+    def _hear(self, work: Work, eid: str, receipt: Receipt) -> None:
+        for fact in receipt.facts:
+            entry = work.entries.get((fact.of, "out"))
+            if entry is None or entry.to_agency != receipt.sender.agency:
+                continue  # not about anything of ours from whom it should come: kept as a statement, without effect
+            work.state_heard(entry, fact, eid)
+            work.finished.append((entry.eid, entry.to_agency))
+
+    async def _refuse_receipt(self, arrival: Arrival, error: XiebanError) -> None:
+        async with self._desk.database.transaction() as tx:
+            row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
+            await store.refused_insert(tx, [row])
+
+    async def note(self, arrivals: Sequence[Arrival]) -> list[Exception | None]:
+        """Finish outbox rows on the signed word of their audience."""
+        tickets: list[Ticket] = []
+        for arrival in arrivals:
+            address = parse(arrival.subject)
+            try:
+                if address is not None:
+                    tickets.append(open_ticket(arrival.data, address=address, directory=self._desk.directory))
+            except XiebanError:
+                continue  # a false word finishes nothing, and the true one is asked for by re-sending
+        rows = [(eid, ticket.sender.agency) for ticket in tickets for eid in ticket.holds]
+        async with self._desk.database.transaction() as tx:
+            await store.outbox_finish(tx, rows)
+        self._desk.finished(rows)
+        return [None] * len(arrivals)

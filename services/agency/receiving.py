@@ -1,0 +1,281 @@
+"""What arrives from other agencies: headers off the bus, then the dossiers they name. A batch is one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.agency import store
+from services.agency.desk import WITHDRAWAL, Arrival, Desk, entry_of, fact, header_of
+from services.agency.rulebook import Severity
+from services.agency.store import Entry, LaneKey
+from services.agency.work import Parcel, Work
+from services.chassis import faults
+from services.chassis.database import Transaction
+from xieban import subjects
+from xieban.agency import PARTIES, office
+from xieban.dossier import Manifest, Packed
+from xieban.errors import Reason, XiebanError, failure
+from xieban.handoff import SETTLED, Defect, Header, State
+from xieban.marshal import sealed_from_bytes
+from xieban.procedure import FIRST_STAGE, CaseState, Kind, Proposal, advance, check
+from xieban.seal import Sealed
+from xieban.statement import open_header
+from xieban.subjects import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What came of pulling one dossier: the proven manifest with its bytes, or why it failed for good."""
+
+    eid: str
+    packed: Packed | None
+    manifest: Manifest | None
+    error: XiebanError | None
+
+
+class Receiving:
+    """The desk's incoming side."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def receive(self, arrivals: Sequence[Arrival]) -> None:
+        """Take headers off the bus. When this returns, each is durable, refused, or known already; then it may be acknowledged."""
+        opened: list[tuple[Arrival, Sealed, Header]] = []
+        refused: list[tuple[Arrival, XiebanError]] = []
+        for arrival in arrivals:
+            try:
+                opened.append((arrival, *self._open(arrival)))
+            except XiebanError as error:
+                refused.append((arrival, error))
+        again: list[str] = []
+        async with self._desk.database.transaction() as tx:
+            work = self._desk.work()
+            await self._load_for_receive(tx, work, opened)
+            identities = await store.handoffs_received_as(tx, {header.id for _, _, header in opened})
+            digests = {digest_of(arrival.data) for arrival, _ in refused}
+            told = await store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
+            for arrival, sealed, header in opened:
+                if (sealed.eid, "in") in work.entries:
+                    again.append(sealed.eid)
+                    continue
+                identity = (header.sender.agency, header.inc, header.id)
+                if identities.setdefault(identity, sealed.eid) != sealed.eid:
+                    self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
+                    continue
+                self._take(work, arrival, sealed, header)
+            for arrival, reason in refused:
+                self._refuse(work, arrival, reason, told, eid=_eid_of(arrival.data))
+            parcels = await work.flush(tx)
+            repeated = await self._receipts_again(tx, again)
+            faults.point("R1")
+        self._desk.done(work, [*parcels, *repeated])
+        self._desk.to_pull(
+            [e for e in work.entries.values() if e.box == "in" and e.state is State.DELIVERED and not e.parked]
+        )
+        faults.point("R2")
+
+    def _open(self, arrival: Arrival) -> tuple[Sealed, Header]:
+        address = parse(arrival.subject)
+        if address is None or address.city != self._desk.me.city:
+            raise failure(Reason.FIELD_INVALID, field="subject", detail="通道名称不合规范")
+        return open_header(arrival.data, address=address, directory=self._desk.directory)
+
+    async def _load_for_receive(
+        self, tx: Transaction, work: Work, opened: Sequence[tuple[Arrival, Sealed, Header]]
+    ) -> None:
+        referred = {eid for _, _, header in opened if header.kind == WITHDRAWAL for eid in header.re}
+        known = await store.handoffs(tx, {sealed.eid for _, sealed, _ in opened} | referred, box="in")
+        case_ids = {header.case.id for _, _, header in opened}
+        work.entries |= {(eid, "in"): entry for eid, entry in known.items()}
+        work.entries |= {(entry.eid, "in"): entry for entry in await store.handoffs_parked(tx, case_ids)}
+        work.entries |= {(entry.eid, "out"): entry for entry in await store.handoffs_open_of_case(tx, case_ids)}
+        work.cases = await store.cases(tx, case_ids)
+        work.lanes = await store.lanes(tx, case_ids, box="in")
+
+    def _take(self, work: Work, arrival: Arrival, sealed: Sealed, header: Header) -> None:
+        entry = entry_of(header, sealed, box="in", state=State.SENT, client_ref="", trace=arrival.trace)
+        key: LaneKey = (entry.case_id, entry.from_agency, entry.to_agency, "in")
+        seq, _ = work.lanes.get(key, (0, ""))
+        if header.case.id not in work.cases:
+            # Nothing is believed of a case we hear of for the first time until its header has been admitted.
+            work.case_put(header.case.id, CaseState(stage=FIRST_STAGE))
+        work.entry_add(entry)
+        if entry.lane_seq > seq + 1:
+            entry.parked = True
+            work.state_own(entry, fact(work, entry.eid, "delivered"))
+            return
+        self._enter(work, entry, header)
+        self._unpark(work, entry)
+
+    def _enter(self, work: Work, entry: Entry, header: Header) -> None:
+        """The next handoff of its lane: check it as if we had written it, then let it act on the case."""
+        key: LaneKey = (entry.case_id, entry.from_agency, entry.to_agency, "in")
+        seq, head = work.lanes.get(key, (0, ""))
+        try:
+            if header.lane.seq != seq + 1 or header.lane.prev != head:
+                raise failure(Reason.LANE_BROKEN, seq=header.lane.seq)
+            kind, state = self._admit(work, header)
+        except XiebanError as error:
+            defect = Defect(code=error.reason.name, article="", item=error.reason.number)
+            work.state_own(entry, fact(work, entry.eid, "rejected", defects=[defect]))
+        else:
+            if entry.from_agency != entry.to_agency:  # within one agency the sender has moved the shared case already
+                work.case_put(entry.case_id, advance(state, kind, on="sent", outcome=entry.outcome))
+            work.state_own(entry, fact(work, entry.eid, "delivered"))
+        if header.lane.seq == seq + 1:
+            work.lane_put(key, header.lane.seq, entry.eid)
+
+    def _unpark(self, work: Work, entry: Entry) -> None:
+        lane = (entry.case_id, entry.from_agency, entry.to_agency)
+        waiting = sorted(
+            (e for e in work.entries.values() if e.parked and (e.case_id, e.from_agency, e.to_agency) == lane),
+            key=lambda e: e.lane_seq,
+        )
+        for parked in waiting:
+            if parked.lane_seq != work.lanes[*lane, "in"][0] + 1:
+                return
+            parked.parked = False
+            work.entry_changed(parked)
+            self._enter(work, parked, header_of(parked))
+
+    def _admit(self, work: Work, header: Header) -> tuple[Kind, CaseState]:
+        sender = office(header.sender.agency, header.sender.office)
+        receiver = office(header.receiver.agency, header.receiver.office)
+        for act in header.acts:
+            row = self._desk.tables.acts.get(act.what)
+            if row is None or row.custody != act.custody:
+                raise failure(Reason.FIELD_INVALID, field="acts", detail="法律行为与羁押状态不符")
+        known = work.cases[header.case.id].state
+        state = self._agreed_stage(work, header, known)
+        proposal = Proposal(
+            kind=header.kind,
+            outcome=header.outcome,
+            sender=sender,
+            receiver=receiver,
+            acts=tuple(act.what for act in header.acts),
+            answered=(),  # what it refers to may concern others; the sender was held to it
+        )
+        kind = check(proposal, CaseState(stage=header.case.stage, returns=known.returns), self._desk.tables)
+        return kind, state
+
+    def _agreed_stage(self, work: Work, header: Header, known: CaseState) -> CaseState:
+        """Our case once the sender's word for its stage is weighed.
+
+        The holder of a stage is believed about it. If we hold the case by our own record and the sender claims another stage,
+        that is a conflict, unless the sender's pending acceptance of something we sent explains it.
+        """
+        claimed = header.case.stage
+        stages = self._desk.tables.stages
+        if claimed not in stages:
+            raise failure(Reason.STAGE_NOT_ALLOWED, kind=header.kind, stage=claimed[:40], article="")
+        if claimed == known.stage or header.sender.agency == header.receiver.agency:
+            return known
+        believed = CaseState(stage=claimed, returns=known.returns)
+        if stages[known.stage].holder is not self._desk.me.agency:
+            return believed if stages[claimed].holder == header.sender.agency else known
+        explained = any(
+            entry.box == "out"
+            and entry.to_agency == header.sender.agency
+            and entry.case_id == header.case.id
+            and advance(known, self._desk.tables.kind(entry.kind), on="accepted", outcome=entry.outcome).stage
+            == claimed
+            for entry in work.entries.values()
+        )
+        if explained:
+            return believed
+        raise failure(Reason.STAGE_CONFLICT, claimed=claimed, stage=known.stage)
+
+    def _refuse(self, work: Work, arrival: Arrival, error: XiebanError, told: set[str], *, eid: str) -> None:
+        """Refuse at the door: remember reason and digest, and tell the agency the subject names, once."""
+        digest = eid or digest_of(arrival.data)
+        if digest in told:
+            return
+        told.add(digest)
+        work.refuse(digest, arrival.subject, error.reason.name)
+        address = parse(arrival.subject)
+        if address is not None and eid and address.sender in set(PARTIES):
+            defect = Defect(code=error.reason.name, article="", item=error.reason.number)
+            work.tell(address.sender, fact(work, eid, "rejected", defects=[defect]), arrival.trace)
+
+    async def _receipts_again(self, tx: Transaction, eids: Sequence[str]) -> list[Parcel]:
+        """A duplicate is a success: say again what was said."""
+        if not eids:
+            return []
+        return [
+            Parcel(
+                eid=row["eid"],
+                subject=subjects.receipt(self._desk.me.city, self._desk.me.agency, row["peer"]),
+                data=row["sealed"],
+                audiences=frozenset(),  # nobody need owe a word for a repetition
+                trace=row["trace"],
+            )
+            for row in await store.receipts_about(tx, eids)
+        ]
+
+    async def complete(self, pulled: Sequence[Pulled]) -> None:
+        """Take proven dossiers; a dossier that failed its proof makes the handoff rejected."""
+        async with self._desk.database.transaction() as tx:
+            work = self._desk.work()
+            known = await store.handoffs(tx, [item.eid for item in pulled], box="in")
+            work.entries = {(eid, "in"): entry for eid, entry in known.items()}
+            referred = {eid for e in known.values() if e.kind == WITHDRAWAL for eid in header_of(e).re}
+            work.entries |= {(eid, "in"): e for eid, e in (await store.handoffs(tx, referred, box="in")).items()}
+            work.cases = await store.cases(tx, {entry.case_id for entry in known.values()})
+            for item in pulled:
+                entry = work.entries.get((item.eid, "in"))
+                if entry is not None and entry.state is State.DELIVERED:
+                    self._complete(work, entry, item)
+            parcels = await work.flush(tx)
+            faults.point("R4")
+        self._desk.done(work, parcels)
+
+    def _complete(self, work: Work, entry: Entry, item: Pulled) -> None:
+        if item.packed is None or item.manifest is None:
+            reason = item.error.reason if item.error is not None else Reason.DIGEST_MISMATCH
+            defect = Defect(code=reason.name, article="", item=reason.number)
+            work.state_own(entry, fact(work, entry.eid, "rejected", defects=[defect]))
+            return
+        work.dossier_add(entry.eid, item.packed)
+        work.case_numbers(entry.case_id, item.manifest.case_numbers)
+        header = header_of(entry)
+        findings = self._desk.rulebook.on_intake(header, work.cases[entry.case_id].state)
+        noted = [finding.defect for finding in findings if finding.severity is not Severity.BLOCK]
+        blocks = [finding.defect for finding in findings if finding.severity is Severity.BLOCK]
+        work.state_own(entry, fact(work, entry.eid, "complete", defects=noted))
+        faults.point("R5")
+        if blocks:
+            work.state_own(entry, fact(work, entry.eid, "returned", defects=blocks))
+        elif entry.kind == WITHDRAWAL:
+            self._withdraw(work, entry, header)
+
+    def _withdraw(self, work: Work, entry: Entry, header: Header) -> None:
+        """Whichever came first, our answer or the withdrawal, stands."""
+        targets = [work.entries.get((eid, "in")) for eid in header.re]
+        open_ones = [
+            target
+            for target in targets
+            if target is not None and target.state not in SETTLED and target.from_agency == entry.from_agency
+        ]
+        for target in open_ones:
+            work.state_own(target, fact(work, target.eid, "withdrawn"))
+        if open_ones:
+            work.state_own(entry, fact(work, entry.eid, "accepted"))
+        else:
+            defect = Defect(code=Reason.STATE_NOT_ALLOWED.name, article="", item=Reason.STATE_NOT_ALLOWED.number)
+            work.state_own(entry, fact(work, entry.eid, "returned", defects=[defect]))
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 of bytes that are not kept."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _eid_of(data: bytes) -> str:
+    """The eid of bytes that could be taken apart but not trusted; empty if not even that."""
+    try:
+        return sealed_from_bytes(data).eid
+    except XiebanError:
+        return ""

@@ -1,0 +1,148 @@
+"""The gateway's process: configuration → telemetry → clock → database → bus → ingest → watch → gRPC → pages. Flat prose."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from services.chassis import faults, telemetry
+from services.chassis.bus import Bus
+from services.chassis.clock import Clock, SandboxClock, SystemClock
+from services.chassis.config import load
+from services.chassis.database import Database
+from services.chassis.lifecycle import Process, run
+from services.chassis.rpc import RpcServer, Tls
+from services.gateway import servicer
+from services.gateway.ingest import Ingest
+from services.gateway.reading import Reading
+from services.gateway.tickets import Tickets
+from services.gateway.watch import Watch
+from services.gateway.web.app import pages
+from services.gateway.web.server import serve_pages
+from xieban import subjects
+from xieban.agency import Agency, city
+from xieban.seal import Directory, SealKey
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PEM files."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class SandboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Marks a sandbox: the instant its clock starts at when `clock` (beside the database by default) does not exist."""
+
+    start: datetime
+    clock: Path | None = None
+
+
+class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where spans and metrics go; nowhere by default."""
+
+    exporter: telemetry.Exporter = "none"
+    endpoint: str = "http://127.0.0.1:4317"
+    file: Path | None = None
+    sample: float = 1.0
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The gateway of one city. `listen` is for gRPC, `page` for the pages (host:port); paths are relative to the file."""
+
+    city: str
+    listen: str
+    page: str
+    nats: str
+    database: Path
+    directory: Path
+    seal_key: Path
+    tls: TlsConfig
+    home: Path | None = None
+    sandbox: SandboxConfig | None = None
+    telemetry: TelemetryConfig = TelemetryConfig()
+    development: bool = False
+    log_level: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the process listens on."""
+
+    rpc: int
+    page: int
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the gateway to its end; the exit code is the process's."""
+    parser = argparse.ArgumentParser(description="协办监督网关")
+    parser.add_argument("--config", type=Path, required=True, help="配置文件")
+    file = parser.parse_args(arguments).config
+
+    async def start(process: Process) -> None:
+        await serve(process, load(file, GatewayConfig))
+
+    return run(start)
+
+
+async def serve(process: Process, config: GatewayConfig) -> Ports:
+    """Bring the gateway up on `process`."""
+    telemetry.configure_logging(service="gateway", level=config.log_level)
+    process.stack.callback(
+        telemetry.configure(
+            service="xieban-gateway",
+            exporter=config.telemetry.exporter,
+            endpoint=config.telemetry.endpoint,
+            file=config.telemetry.file,
+            sample=config.telemetry.sample,
+        )
+    )
+    clock = _clock(config)
+    if isinstance(clock, SandboxClock):
+        faults.enable_from_environment()
+    place = city(config.city)
+    directory = Directory.load(config.directory)
+    key = SealKey.load(config.seal_key)
+
+    database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
+    process.tasks.create_task(database.watch(), name="database")
+    bus = await process.stack.enter_async_context(
+        await Bus.connect(
+            config.nats,
+            name="gateway",
+            inbox_prefix="_INBOX_gateway",
+            streams=[subjects.stream(place.token)],
+            clock=clock,
+        )
+    )
+    tickets = Tickets(bus, city=place.token, key=key, clock=clock)
+    ingest = Ingest(database, directory=directory, clock=clock, tickets=tickets)
+    watch = Watch(database, clock=clock)
+    consumer = subjects.consumer(place.token, Agency.GATEWAY)
+    process.tasks.create_task(watch.run(), name="watch")
+    process.tasks.create_task(bus.consume(consumer, ingest.batch), name="consume")
+
+    reading = Reading(database)
+    tls = Tls(ca=config.tls.ca, certificate=config.tls.certificate, key=config.tls.key)
+    server = RpcServer(tls=tls, development=config.development, on_fatal=process.fail)
+    names = servicer.add(server.server, city=place.token, reading=reading, clock=clock, live_through=watch.advance)
+    process.stack.push_async_callback(server.stop)
+    rpc_port = await server.start(config.listen, services=names)
+
+    site = pages(reading, city=place, clock=clock, sandbox=isinstance(clock, SandboxClock))
+    return Ports(rpc=rpc_port, page=await serve_pages(process, site, address=config.page))
+
+
+def _clock(config: GatewayConfig) -> Clock:
+    if config.sandbox is None:
+        return SystemClock()
+    file = config.sandbox.clock or config.database.parent / "clock"
+    return SandboxClock(file, start=config.sandbox.start)

@@ -1,0 +1,289 @@
+"""What pages and API read: committed rows, in pages, never a write.
+
+A page token is the place after the last row shown; it is opaque to callers. What must not go in: anything that changes a table.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.chassis.database import Database, Row, Transaction, Value, placeholders
+from services.gateway.clocks import Limit
+from services.gateway.course import Fact, Handoff
+from services.gateway.store import FACT_COLUMNS, HANDOFF_COLUMNS, LIMIT_COLUMNS, fact_from, handoff_from, limit_from
+from xieban.errors import Reason, failure
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 200
+LIMIT_STATES = ("running", "overdue", "met", "late")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLine:
+    """A case in a list."""
+
+    case_id: str
+    stage: str
+    holder: tuple[str, str]
+    returns: int
+    track: str
+    in_custody: bool
+    persons_held: int
+    handoffs: int
+    limits_running: int
+    limits_overdue: int
+    opened_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An entry of the log."""
+
+    position: int
+    kind: str
+    recorded_at: int
+    case_id: str
+    eid: str
+    detail: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Everything known of one case; facts by the handoff they are about."""
+
+    case: CaseLine
+    handoffs: tuple[Handoff, ...]
+    facts: dict[str, tuple[Fact, ...]]
+    limits: tuple[Limit, ...]
+    log: tuple[LogLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of the city."""
+
+    cases: int
+    handoffs: int
+    in_flight: int
+    limits_running: int
+    limits_overdue: int
+    limits_started: int
+    log_entries: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One look at the city, every list from the same snapshot as the counts beside it."""
+
+    summary: Summary
+    in_flight: tuple[Handoff, ...]
+    due_next: tuple[Limit, ...]
+    overdue: tuple[Limit, ...]
+    limits_late: int
+    held: frozenset[str]
+
+
+class Reading:
+    """Reads of the gateway's database, each one snapshot."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def summary(self) -> Summary:
+        async with self._database.read() as transaction:
+            return await _summary(transaction)
+
+    async def overview(self, *, rows: int) -> Overview:
+        """At most `rows` rows a list: the longest in flight, the next due, the longest overdue."""
+        async with self._database.read() as transaction:
+            flight = await transaction.all(
+                f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE settled = 0 ORDER BY sent_at, eid LIMIT ?", (rows,)
+            )
+            due = await _limits(transaction, "state = 'running'", (), rows)
+            overdue = await _limits(transaction, "state = 'overdue'", (), rows)
+            late = await transaction.one("SELECT COUNT(*) AS n FROM limit_clock WHERE state = 'late'")
+            cases = sorted({row["case_id"] for row in flight})
+            held: list[Row] = []
+            if cases:
+                held = await transaction.all(
+                    f"SELECT case_id FROM case_file WHERE in_custody = 1 AND case_id IN ({placeholders(len(cases))})",
+                    cases,
+                )
+            return Overview(
+                summary=await _summary(transaction),
+                in_flight=tuple(map(handoff_from, flight)),
+                due_next=tuple(due),
+                overdue=tuple(overdue),
+                limits_late=late["n"] if late is not None else 0,
+                held=frozenset(row["case_id"] for row in held),
+            )
+
+    async def cases(self, *, size: int = 0, token: str = "") -> tuple[list[CaseLine], str]:
+        """Cases, last changed first, and the token of the next page (empty at the end). Errors: FIELD_INVALID."""
+        size = page_size(size)
+        where, params = "1 = 1", list[Value]()
+        if token:
+            at, case = _place(token, (int, str))
+            where, params = "(updated_at < ? OR (updated_at = ? AND case_id > ?))", [at, at, case]
+        async with self._database.read() as transaction:
+            rows = await transaction.all(
+                f"SELECT * FROM case_file WHERE {where} ORDER BY updated_at DESC, case_id LIMIT ?", [*params, size + 1]
+            )
+            lines = await _case_lines(transaction, rows[:size])
+        return lines, _token(lines[-1].updated_at, lines[-1].case_id) if len(rows) > size else ""
+
+    async def limits(self, *, state: str = "", size: int = 0, token: str = "") -> tuple[list[Limit], str]:
+        """Limits in order of due date, and the token of the next page. Errors: FIELD_INVALID."""
+        size = page_size(size)
+        if state and state not in LIMIT_STATES:
+            raise failure(Reason.FIELD_INVALID, field="state", detail=f"应为 {'、'.join(LIMIT_STATES)} 之一")
+        where, params = ("state = ?", list[Value]([state])) if state else ("1 = 1", list[Value]())
+        if token:
+            due, case, rule, eid = _place(token, (int, str, str, str))
+            where += " AND (overdue_from > ? OR (overdue_from = ? AND (case_id, rule, start_eid) > (?, ?, ?)))"
+            params += [due, due, case, rule, eid]
+        async with self._database.read() as transaction:
+            found = await _limits(transaction, where, params, size + 1)
+        last = found[size - 1] if len(found) > size else None
+        return found[:size], _token(last.overdue_from, *last.key) if last else ""
+
+    async def timeline(self, case_id: str) -> Timeline:
+        """One case. Errors: CASE_NOT_FOUND."""
+        async with self._database.read() as transaction:
+            rows = await transaction.all("SELECT * FROM case_file WHERE case_id = ?", (case_id,))
+            if not rows:
+                raise failure(Reason.CASE_NOT_FOUND, case=case_id[:32])
+            handoffs = [
+                handoff_from(row)
+                for row in await transaction.all(
+                    f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id = ? ORDER BY sent_at, lane_seq, eid", (case_id,)
+                )
+            ]
+            facts: dict[str, list[Fact]] = defaultdict(list)
+            for row in await transaction.all(
+                f"SELECT {', '.join('f.' + name for name in FACT_COLUMNS.split(', '))} FROM receipt_fact f "
+                "JOIN handoff h ON h.eid = f.of_eid WHERE h.case_id = ? ORDER BY f.at, f.receipt, f.position",
+                (case_id,),
+            ):
+                fact = fact_from(row)
+                facts[fact.of].append(fact)
+            log = await transaction.all("SELECT * FROM log_entry WHERE case_id = ? ORDER BY position", (case_id,))
+            limits = await transaction.all(
+                f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id = ? ORDER BY started_at, rule", (case_id,)
+            )
+            return Timeline(
+                case=(await _case_lines(transaction, rows))[0],
+                handoffs=tuple(handoffs),
+                facts={handoff.eid: _told(handoff, facts[handoff.eid]) for handoff in handoffs},
+                limits=tuple(map(limit_from, limits)),
+                log=tuple(_log_line(row) for row in log),
+            )
+
+    async def facts_waiting(self) -> int:
+        """Facts whose header has not come yet."""
+        async with self._database.read() as transaction:
+            row = await transaction.one(
+                "SELECT COUNT(*) AS n FROM receipt_fact f LEFT JOIN handoff h ON h.eid = f.of_eid WHERE h.eid IS NULL"
+            )
+            return int(row["n"]) if row is not None else 0
+
+
+def page_size(asked: int) -> int:
+    """Errors: FIELD_INVALID outside 1 to 200; 0 means the default."""
+    if not 0 <= asked <= LARGEST_PAGE:
+        raise failure(Reason.FIELD_INVALID, field="page_size", detail=f"应为 1 至 {LARGEST_PAGE}")
+    return asked or DEFAULT_PAGE
+
+
+def _told(handoff: Handoff, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The facts its receiver stated, each kind once, the first time it was said."""
+    first: dict[str, Fact] = {}
+    for fact in facts:
+        if (fact.author, fact.addressee) == (handoff.receiver[0], handoff.sender[0]):
+            first.setdefault(fact.kind, fact)
+    return tuple(first.values())
+
+
+async def _summary(transaction: Transaction) -> Summary:
+    row = await transaction.one(
+        "SELECT (SELECT COUNT(*) FROM case_file) AS cases, (SELECT COUNT(*) FROM handoff) AS handoffs, "
+        "(SELECT COUNT(*) FROM handoff WHERE settled = 0) AS in_flight, "
+        "(SELECT COUNT(*) FROM limit_clock WHERE state = 'running') AS limits_running, "
+        "(SELECT COUNT(*) FROM limit_clock WHERE state IN ('overdue', 'late')) AS limits_overdue, "
+        "(SELECT COUNT(*) FROM limit_clock) AS limits_started, "
+        "(SELECT COALESCE(MAX(position), 0) FROM log_entry) AS log_entries, "
+        "(SELECT COUNT(*) FROM refused) AS refused"
+    )
+    assert row is not None
+    return Summary(**{name: int(row[name]) for name in row.keys()})
+
+
+async def _limits(transaction: Transaction, where: str, params: Sequence[Value], rows: int) -> list[Limit]:
+    found = await transaction.all(
+        f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE {where} ORDER BY overdue_from, case_id, rule, start_eid LIMIT ?",
+        [*params, rows],
+    )
+    return [limit_from(row) for row in found]
+
+
+async def _case_lines(transaction: Transaction, rows: Sequence[Row]) -> list[CaseLine]:
+    if not rows:
+        return []
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in await transaction.all(
+        f"SELECT case_id, state, COUNT(*) AS n FROM limit_clock WHERE case_id IN ({placeholders(len(rows))}) "
+        "GROUP BY case_id, state",
+        [row["case_id"] for row in rows],
+    ):
+        counts[row["case_id"]][row["state"]] = row["n"]
+    return [
+        CaseLine(
+            case_id=row["case_id"],
+            stage=row["stage"],
+            holder=(row["holder_agency"], row["holder_office"]),
+            returns=row["returns"],
+            track=row["track"],
+            in_custody=bool(row["in_custody"]),
+            persons_held=sum(msgspec.json.decode(row["custody"], type=dict[str, bool]).values()),
+            handoffs=row["handoffs"],
+            limits_running=counts[row["case_id"]].get("running", 0),
+            limits_overdue=counts[row["case_id"]].get("overdue", 0) + counts[row["case_id"]].get("late", 0),
+            opened_at=row["opened_at"],
+            updated_at=row["updated_at"],
+        )
+        for row in rows
+    ]
+
+
+def _log_line(row: Row) -> LogLine:
+    return LogLine(
+        position=row["position"], kind=row["kind"], recorded_at=row["recorded_at"], case_id=row["case_id"],
+        eid=row["eid"], detail=row["detail"], hash=row["hash"],
+    )  # fmt: skip
+
+
+def _token(*place: int | str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _place(token: str, types: tuple[type, ...]) -> list[Value]:
+    try:
+        place = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=list[int | str])
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        raise _bad_token() from error
+    if [type(value) for value in place] != list(types):
+        raise _bad_token()
+    return list(place)
+
+
+def _bad_token() -> Exception:
+    return failure(Reason.FIELD_INVALID, field="page_token", detail="不是本接口给出的续页标记")

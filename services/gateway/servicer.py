@@ -1,0 +1,211 @@
+"""OversightService and the sandbox clock: what the committee, the gateway's own tools and sandbox operators may ask.
+
+Marshalling only. Agencies are refused: each sees its own handoffs at its own node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc.aio
+
+from services.chassis.clock import Clock, SandboxClock
+from services.chassis.identity import caller
+from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
+from services.chassis.sandbox import Backlog, SandboxServicer
+from services.gateway.clocks import Limit
+from services.gateway.course import Fact, Handoff
+from services.gateway.reading import CaseLine, LogLine, Reading
+from xieban import ids
+from xieban.errors import Reason, failure
+from xieban.handoff import State
+from xieban.marshal import micros, time_to_pb
+from xieban.procedure import table
+from xieban.timelimits import rule
+from xieban.wire.v1 import handoff_pb2, oversight_pb2, oversight_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
+
+OVERSIGHT_SERVICE = "xieban.wire.v1.OversightService"
+Context = grpc.aio.ServicerContext[Any, Any]
+_ROLES = {("gateway", "committee"), ("gateway", "node")}
+_STATES = {state: handoff_pb2.HandoffState.Value(f"HANDOFF_STATE_{state.name}") for state in State}
+
+
+def add(
+    server: grpc.aio.Server,
+    *,
+    city: str,
+    reading: Reading,
+    clock: Clock,
+    live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
+) -> list[str]:
+    """Register what this process serves; the full names of the services."""
+    oversight = OversightServicer(city=city, reading=reading, clock=clock)
+    oversight_pb2_grpc.add_OversightServiceServicer_to_server(oversight, server)
+    if not isinstance(clock, SandboxClock):
+        return [OVERSIGHT_SERVICE]
+
+    async def backlog() -> Backlog:
+        # Tickets are never owed: they are asked for again. What is incomplete here is a receipt without its header.
+        return Backlog(unacknowledged=0, incomplete=await reading.facts_waiting())
+
+    sandbox = SteppedSandbox(city=city, clock=clock, backlog=backlog, live_through=live_through)
+    sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(sandbox, server)
+    return [OVERSIGHT_SERVICE, SANDBOX_SERVICE]
+
+
+class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
+    """Procedure and time of every case; no evidence, no names."""
+
+    def __init__(self, *, city: str, reading: Reading, clock: Clock) -> None:
+        self._city = city
+        self._reading = reading
+        self._clock = clock
+
+    async def ListOverseenCases(  # type: ignore[override]
+        self, request: oversight_pb2.ListOverseenCasesRequest, context: Context
+    ) -> oversight_pb2.ListOverseenCasesResponse:
+        self._admit(context)
+        cases, token = await self._reading.cases(size=request.page_size, token=request.page_token)
+        return oversight_pb2.ListOverseenCasesResponse(cases=map(_case_to_pb, cases), next_page_token=token)
+
+    async def GetTimeline(  # type: ignore[override]
+        self, request: oversight_pb2.GetTimelineRequest, context: Context
+    ) -> oversight_pb2.GetTimelineResponse:
+        self._admit(context)
+        timeline = await self._reading.timeline(ids.case_id(request.case_id))
+        return oversight_pb2.GetTimelineResponse(
+            case=_case_to_pb(timeline.case),
+            handoffs=[_handoff_to_pb(handoff, timeline.facts[handoff.eid]) for handoff in timeline.handoffs],
+            limits=map(_limit_to_pb, timeline.limits),
+            log=map(_log_to_pb, timeline.log),
+        )
+
+    async def ListLimits(  # type: ignore[override]
+        self, request: oversight_pb2.ListLimitsRequest, context: Context
+    ) -> oversight_pb2.ListLimitsResponse:
+        self._admit(context)
+        limits, token = await self._reading.limits(
+            state=request.state, size=request.page_size, token=request.page_token
+        )
+        return oversight_pb2.ListLimitsResponse(limits=map(_limit_to_pb, limits), next_page_token=token)
+
+    async def GetSummary(  # type: ignore[override]
+        self, request: oversight_pb2.GetSummaryRequest, context: Context
+    ) -> oversight_pb2.GetSummaryResponse:
+        self._admit(context)
+        summary = await self._reading.summary()
+        return oversight_pb2.GetSummaryResponse(
+            cases=summary.cases,
+            handoffs=summary.handoffs,
+            in_flight=summary.in_flight,
+            limits_running=summary.limits_running,
+            limits_overdue=summary.limits_overdue,
+            limits_started=summary.limits_started,
+            log_entries=summary.log_entries,
+            refused=summary.refused,
+            now=time_to_pb(micros(self._clock.now())),
+            sandbox=isinstance(self._clock, SandboxClock),
+        )
+
+    def _admit(self, context: Context) -> None:
+        peer = caller(context)
+        if peer.city != self._city or not (peer.agency == "operator" or (peer.agency, peer.role) in _ROLES):
+            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+
+
+class SteppedSandbox(SandboxServicer):
+    """The sandbox clock of the gateway: it stops at every limit on the way, so that each runs out at its own moment."""
+
+    def __init__(
+        self,
+        *,
+        city: str,
+        clock: SandboxClock,
+        backlog: Callable[[], Awaitable[Backlog]],
+        live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
+    ) -> None:
+        super().__init__(city=city, clock=clock, backlog=backlog)
+        self._sandbox = clock
+        self._live_through = live_through
+
+    async def AdvanceClock(  # type: ignore[override]
+        self, request: sandbox_pb2.AdvanceClockRequest, context: Context
+    ) -> sandbox_pb2.AdvanceClockResponse:
+        self._check(context)
+        await self._live_through(self._sandbox, request.to.ToDatetime(tzinfo=UTC))
+        return sandbox_pb2.AdvanceClockResponse(now=time_to_pb(micros(self._sandbox.now())))
+
+
+def _office(end: tuple[str, str]) -> handoff_pb2.Office:
+    return handoff_pb2.Office(agency=end[0], division=end[1])
+
+
+def _case_to_pb(case: CaseLine) -> oversight_pb2.OverseenCase:
+    return oversight_pb2.OverseenCase(
+        case_id=case.case_id,
+        stage=case.stage,
+        holder=_office(case.holder),
+        in_custody=case.in_custody,
+        handoffs=case.handoffs,
+        limits_running=case.limits_running,
+        limits_overdue=case.limits_overdue,
+        updated_time=time_to_pb(case.updated_at),
+    )
+
+
+def _limit_to_pb(limit: Limit) -> oversight_pb2.Limit:
+    law = rule(limit.rule)
+    message = oversight_pb2.Limit(
+        rule=limit.rule,
+        name=law.name,
+        article=law.article,
+        case_id=limit.case_id,
+        bearer=_office((limit.bearer_agency, limit.bearer_office)),
+        start_time=time_to_pb(limit.started_at),
+        due=limit.due,
+        safe_due=limit.safe_due,
+        state=limit.state,
+        provisional=limit.provisional,
+        in_custody=limit.in_custody,
+    )
+    if limit.ended_at is not None:
+        message.end_time.CopyFrom(time_to_pb(limit.ended_at))
+    return message
+
+
+def _handoff_to_pb(handoff: Handoff, facts: tuple[Fact, ...]) -> oversight_pb2.OverseenHandoff:
+    known = table().kinds.get(handoff.kind)
+    message = oversight_pb2.OverseenHandoff(
+        eid=handoff.eid,
+        kind=handoff.kind,
+        name=known.name if known is not None else "",
+        to=_office(handoff.receiver),
+        outcome=handoff.outcome,
+        state=_STATES[handoff.state],
+        sent_time=time_to_pb(handoff.sent_at),
+        receipts=map(_fact_to_pb, facts),
+        stage=handoff.stage,
+        **{"from": _office(handoff.sender)},
+    )
+    return message
+
+
+def _fact_to_pb(fact: Fact) -> handoff_pb2.ReceiptFact:
+    message = handoff_pb2.ReceiptFact(kind=fact.kind, at=time_to_pb(fact.at), receipt=fact.receipt, answer=fact.answer)
+    for defect in fact.defects:
+        message.defects.add(code=defect.code, article=defect.article, item=defect.item)
+    return message
+
+
+def _log_to_pb(entry: LogLine) -> oversight_pb2.LogEntry:
+    return oversight_pb2.LogEntry(
+        index=entry.position,
+        kind=entry.kind,
+        recorded_time=time_to_pb(entry.recorded_at),
+        case_id=entry.case_id,
+        eid=entry.eid,
+        detail=entry.detail,
+        hash=entry.hash,
+    )
