@@ -76,7 +76,7 @@ def fact(work: Work, eid: str, kind: FactKind, *, defects: Sequence[Defect] = ()
 
 def header_of(entry: Entry) -> Header:
     """The header of a stored handoff; it was verified when it was stored."""
-    return canonical.decode(sealed_from_bytes(entry.sealed).payload, Header)
+    return canonical.read(sealed_from_bytes(entry.sealed).payload, Header)
 
 
 def entry_of(header: Header, sealed: Sealed, *, box: Box, state: State, client_ref: str, trace: str) -> Entry:

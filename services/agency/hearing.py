@@ -65,7 +65,7 @@ class Hearing:
     async def _refuse_receipt(self, arrival: Arrival, error: XiebanError) -> None:
         async with self._desk.database.transaction() as tx:
             row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
-            await store.refused_insert(tx, [row])
+            await tx.write([store.refused_insert([row])])
 
     async def note(self, arrivals: Sequence[Arrival]) -> list[Exception | None]:
         """Finish outbox rows on the signed word of their audience."""
@@ -79,6 +79,6 @@ class Hearing:
                 continue  # a false word finishes nothing, and the true one is asked for by re-sending
         rows = [(eid, ticket.sender.agency) for ticket in tickets for eid in ticket.holds]
         async with self._desk.database.transaction() as tx:
-            await store.outbox_finish(tx, rows)
+            await tx.write([store.outbox_finish(rows)])
         self._desk.finished(rows)
         return [None] * len(arrivals)

@@ -1,6 +1,7 @@
 """The desk's tables, read and written in batches. SQL lives here and nowhere else in the agency.
 
-Noun-first functions over a transaction; none of them decides anything. The portable subset of SQL only (see `services.chassis.database`).
+Noun-first: readers run over a transaction, writers give the statement for `Transaction.write`; none of them decides anything.
+The portable subset of SQL only (see `services.chassis.database`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import Literal
 
 import msgspec
 
-from services.chassis.database import Row, Transaction, placeholders
+from services.chassis.database import Row, Statement, Transaction, placeholders
 from xieban.dossier import CaseNumbers
 from xieban.handoff import LADDER, Defect, Fact, State
 from xieban.procedure import CaseState
 
 Box = Literal["out", "in"]
 LaneKey = tuple[str, str, str, Box]
+DossierRow = tuple[str, bytes, bytes, Sequence[bytes]]
+"""eid, salt, manifest, contents."""
 
 
 @dataclass(slots=True)
@@ -133,11 +136,9 @@ async def handoffs_page(tx: Transaction, *, before: int, limit: int, case_id: st
     return [_entry(row) for row in await tx.all(f"{sql} ORDER BY seq DESC LIMIT {limit}", params)]
 
 
-async def handoffs_insert(tx: Transaction, entries: Sequence[Entry]) -> None:
+def handoffs_insert(entries: Sequence[Entry]) -> Statement:
     sql = f"INSERT INTO handoff ({_ENTRY}) VALUES ({placeholders(20)})"
-    await tx.many(
-        sql,
-        [
+    return (sql, [
             (
                 e.eid, e.box, e.seq, e.handoff_id, e.client_ref, e.kind, e.case_id, e.stage, e.from_agency, e.from_office,
                 e.to_agency, e.to_office, e.outcome, e.state, e.inc, e.lane_seq, int(e.parked), e.sent_at, e.trace, e.sealed,
@@ -147,9 +148,9 @@ async def handoffs_insert(tx: Transaction, entries: Sequence[Entry]) -> None:
     )  # fmt: skip
 
 
-async def handoffs_update(tx: Transaction, entries: Sequence[Entry]) -> None:
+def handoffs_update(entries: Sequence[Entry]) -> Statement:
     sql = "UPDATE handoff SET state = ?, parked = ? WHERE eid = ? AND box = ?"
-    await tx.many(sql, [(e.state, int(e.parked), e.eid, e.box) for e in entries])
+    return (sql, [(e.state, int(e.parked), e.eid, e.box) for e in entries])
 
 
 async def cases(tx: Transaction, case_ids: Iterable[str]) -> dict[str, CaseRow]:
@@ -189,16 +190,14 @@ def _case(row: Row) -> CaseRow:
     )
 
 
-async def cases_write(tx: Transaction, rows: Sequence[CaseRow]) -> None:
+def cases_write(rows: Sequence[CaseRow]) -> Statement:
     sql = (
         "INSERT INTO case_file (case_id, stage, returns, police_no, procuratorate_no, court_no, opened_at, updated_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (case_id) DO UPDATE SET stage = excluded.stage,"
         " returns = excluded.returns, police_no = excluded.police_no, procuratorate_no = excluded.procuratorate_no,"
         " court_no = excluded.court_no, updated_at = excluded.updated_at"
     )
-    await tx.many(
-        sql,
-        [
+    return (sql, [
             (
                 row.case_id, row.state.stage, row.state.returns, row.numbers.police, row.numbers.procuratorate,
                 row.numbers.court, row.opened_at, row.updated_at,
@@ -220,12 +219,12 @@ async def lanes(tx: Transaction, case_ids: Iterable[str], *, box: Box) -> dict[L
     }
 
 
-async def lanes_write(tx: Transaction, lanes: dict[LaneKey, tuple[int, str]]) -> None:
+def lanes_write(lanes: dict[LaneKey, tuple[int, str]]) -> Statement:
     sql = (
         "INSERT INTO lane (case_id, from_agency, to_agency, box, seq, head) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (case_id, from_agency, to_agency, box) DO UPDATE SET seq = excluded.seq, head = excluded.head"
     )
-    await tx.many(sql, [(*key, seq, head) for key, (seq, head) in lanes.items()])
+    return (sql, [(*key, seq, head) for key, (seq, head) in lanes.items()])
 
 
 async def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -237,8 +236,8 @@ async def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[s
     return {row["client_ref"]: (row["digest"], row["eid"]) for row in await tx.all(sql, wanted)}
 
 
-async def client_refs_insert(tx: Transaction, rows: Sequence[tuple[str, str, str]]) -> None:
-    await tx.many("INSERT INTO client_ref (client_ref, digest, eid) VALUES (?, ?, ?)", rows)
+def client_refs_insert(rows: Sequence[tuple[str, str, str]]) -> Statement:
+    return ("INSERT INTO client_ref (client_ref, digest, eid) VALUES (?, ?, ?)", rows)
 
 
 async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]]:
@@ -261,14 +260,12 @@ async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]
     return found
 
 
-async def facts_insert(tx: Transaction, rows: Sequence[FactRow]) -> None:
+def facts_insert(rows: Sequence[FactRow]) -> Statement:
     sql = (
         "INSERT INTO receipt_fact (eid, kind, at, receipt, defects, answer) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (eid, kind) DO NOTHING"
     )
-    await tx.many(
-        sql,
-        [
+    return (sql, [
             (
                 row.fact.of, row.fact.kind, row.fact.at, row.receipt, msgspec.json.encode(row.fact.defects).decode(),
                 row.fact.answer,
@@ -287,9 +284,9 @@ async def receipts_known(tx: Transaction, eids: Iterable[str]) -> set[str]:
     return {row["eid"] for row in await tx.all(sql, wanted)}
 
 
-async def receipts_insert(tx: Transaction, rows: Sequence[tuple[str, Box, str, int, str, bytes]]) -> None:
+def receipts_insert(rows: Sequence[tuple[str, Box, str, int, str, bytes]]) -> Statement:
     """Rows of (eid, box, peer, at, trace, sealed)."""
-    await tx.many("INSERT INTO receipt (eid, box, peer, at, trace, sealed) VALUES (?, ?, ?, ?, ?, ?)", rows)
+    return ("INSERT INTO receipt (eid, box, peer, at, trace, sealed) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 async def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
@@ -302,14 +299,14 @@ async def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
     return await tx.all(sql, eids)
 
 
-async def outbox_insert(tx: Transaction, rows: Sequence[tuple[str, str, str, str]]) -> None:
+def outbox_insert(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
     """Rows of (eid, audience, what, receiver)."""
-    await tx.many("INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)", rows)
+    return ("INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)", rows)
 
 
-async def outbox_finish(tx: Transaction, rows: Sequence[tuple[str, str]]) -> None:
+def outbox_finish(rows: Sequence[tuple[str, str]]) -> Statement:
     """Rows of (eid, audience) whose audience has given its signed word."""
-    await tx.many("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
+    return ("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
 
 
 async def outbox_pending(tx: Transaction) -> list[Row]:
@@ -330,13 +327,18 @@ async def outbox_unfinished(tx: Transaction) -> int:
     return int(row["n"]) if row else 0
 
 
-async def dossiers_insert(tx: Transaction, rows: Sequence[tuple[str, bytes, bytes, Sequence[bytes]]]) -> None:
-    """Rows of (eid, salt, manifest, contents). One already here stays: it is the same by commitment."""
+def dossiers_insert(rows: Sequence[DossierRow]) -> Statement:
+    """One already here stays: it is the same by commitment."""
     sql = "INSERT INTO dossier (eid, salt, manifest) VALUES (?, ?, ?) ON CONFLICT (eid) DO NOTHING"
-    await tx.many(sql, [row[:3] for row in rows])
-    files = [(eid, number, content) for eid, _, _, contents in rows for number, content in enumerate(contents, start=1)]
+    return (sql, [row[:3] for row in rows])
+
+
+def dossier_files_insert(rows: Sequence[DossierRow]) -> Statement:
     sql = "INSERT INTO dossier_file (eid, number, content) VALUES (?, ?, ?) ON CONFLICT (eid, number) DO NOTHING"
-    await tx.many(sql, files)
+    return (
+        sql,
+        [(eid, number, content) for eid, _, _, contents in rows for number, content in enumerate(contents, start=1)],
+    )
 
 
 async def dossier(tx: Transaction, eid: str) -> tuple[bytes, bytes, list[bytes]] | None:
@@ -348,9 +350,9 @@ async def dossier(tx: Transaction, eid: str) -> tuple[bytes, bytes, list[bytes]]
     return row["salt"], row["manifest"], [file["content"] for file in files]
 
 
-async def events_insert(tx: Transaction, rows: Sequence[tuple[int, str, Box, str, int]]) -> None:
+def events_insert(rows: Sequence[tuple[int, str, Box, str, int]]) -> Statement:
     """Rows of (seq, eid, box, state, at)."""
-    await tx.many("INSERT INTO inbox_event (seq, eid, box, state, at) VALUES (?, ?, ?, ?, ?)", rows)
+    return ("INSERT INTO inbox_event (seq, eid, box, state, at) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[Row]:
@@ -366,10 +368,10 @@ async def last_numbers(tx: Transaction) -> tuple[int, int]:
     return (int(handoff["n"]) if handoff else 0, int(event["n"]) if event else 0)
 
 
-async def refused_insert(tx: Transaction, rows: Sequence[tuple[str, str, str, int]]) -> None:
+def refused_insert(rows: Sequence[tuple[str, str, str, int]]) -> Statement:
     """Rows of (digest, subject, reason, at); the first refusal of a text is kept."""
     sql = "INSERT INTO refused (digest, subject, reason, at) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING"
-    await tx.many(sql, rows)
+    return (sql, rows)
 
 
 async def refused_known(tx: Transaction, digests: Iterable[str]) -> set[str]:

@@ -72,7 +72,7 @@ class Work:
     _own_facts: dict[str, list[tuple[Fact, str]]] = field(default_factory=dict)
     _heard_facts: list[FactRow] = field(default_factory=list)
     _heard_receipts: list[tuple[str, Box, str, int, str, bytes]] = field(default_factory=list)
-    _dossiers: list[tuple[str, bytes, bytes, tuple[bytes, ...]]] = field(default_factory=list)
+    _dossiers: list[store.DossierRow] = field(default_factory=list)
     _refs: list[tuple[str, str, str]] = field(default_factory=list)
     _refused: list[tuple[str, str, str, int]] = field(default_factory=list)
 
@@ -153,18 +153,23 @@ class Work:
                 )
             )
         fresh = {(entry.eid, entry.box) for entry in self._added}
-        await store.cases_write(tx, [self.cases[case_id] for case_id in sorted(self._cases_changed)])
-        await store.handoffs_insert(tx, self._added)
-        await store.handoffs_update(tx, [entry for key, entry in self._changed.items() if key not in fresh])
-        await store.client_refs_insert(tx, self._refs)
-        await store.lanes_write(tx, {key: self.lanes[key] for key in self._lanes_changed})
-        await store.dossiers_insert(tx, self._dossiers)
-        await store.receipts_insert(tx, [*(rows[0] for rows in receipts), *self._heard_receipts])
-        await store.facts_insert(tx, [*own, *self._heard_facts])
-        await store.outbox_insert(tx, [row for parcel in parcels for row in _outbox_rows(parcel)])
-        await store.outbox_finish(tx, self.finished)
-        await store.events_insert(tx, self._events)
-        await store.refused_insert(tx, self._refused)
+        await tx.write(
+            [
+                store.cases_write([self.cases[case_id] for case_id in sorted(self._cases_changed)]),
+                store.handoffs_insert(self._added),
+                store.handoffs_update([entry for key, entry in self._changed.items() if key not in fresh]),
+                store.client_refs_insert(self._refs),
+                store.lanes_write({key: self.lanes[key] for key in self._lanes_changed}),
+                store.dossiers_insert(self._dossiers),
+                store.dossier_files_insert(self._dossiers),
+                store.receipts_insert([*(row for row, _ in receipts), *self._heard_receipts]),
+                store.facts_insert([*own, *self._heard_facts]),
+                store.outbox_insert([row for parcel in parcels for row in _outbox_rows(parcel)]),
+                store.outbox_finish(self.finished),
+                store.events_insert(self._events),
+                store.refused_insert(self._refused),
+            ]
+        )
         return parcels
 
     def _climb(self, entry: Entry, fact: Fact) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar, cast
 
 import aiosqlite
 
@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Value = str | int | float | bytes | None
+Statement = tuple[str, Sequence[tuple[Value, ...]]]
+"""SQL and the rows to run it with; no rows means there is nothing to do."""
+Query = tuple[str, Sequence[Value]]
+"""SELECT and its parameters."""
 READERS: Final = 2
 BUSY_TIMEOUT_MS: Final = 5_000
 # After these SQLite result codes nothing the file says may be trusted, and an fsync that failed once must not be tried again.
@@ -54,14 +58,15 @@ def placeholders(count: int) -> str:
 class Transaction:
     """What runs between BEGIN and COMMIT. Valid only inside its `async with`; each method is one hop."""
 
-    def __init__(self, database: Database, connection: aiosqlite.Connection) -> None:
+    def __init__(self, database: Database, connection: aiosqlite.Connection, *, begin: str) -> None:
         self._database = database
         self._connection = connection
+        self._begin = begin  # runs with the first statement, in its hop
         self._ended: str | None = None
 
     async def all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Every row of a SELECT, or of a RETURNING clause."""
-        return list(await self._hop(self._connection.execute_fetchall, sql, params))
+        return (await self.query([(sql, params)]))[0]
 
     async def one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
         """The first row, or None. Callers who may meet many rows say LIMIT 1."""
@@ -70,18 +75,36 @@ class Transaction:
 
     async def run(self, sql: str, params: Sequence[Value] = ()) -> None:
         """A statement whose rows nobody wants. To learn whether it did anything, use RETURNING and `all`."""
-        await self._hop(self._connection.execute_fetchall, sql, params)
+        await self.query([(sql, params)])
 
     async def many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> None:
         """The same statement for every tuple of `rows`; none is a no-op."""
-        if rows:
-            await self._hop(self._connection.executemany, sql, rows)
+        await self.write([(sql, rows)])
 
-    async def _hop(self, call: Any, sql: str, argument: Any) -> Any:
+    async def write(self, statements: Sequence[Statement]) -> None:
+        """Several statements, each for every tuple of its rows, in order and in one hop."""
+        wanted = [(sql, rows) for sql, rows in statements if rows]
+        if wanted:
+            await self._hop(_write, wanted)
+
+    async def query(self, queries: Sequence[Query]) -> list[list[Row]]:
+        """The rows of several SELECTs, in order and in one hop."""
+        return cast(list[list[Row]], await self._hop(_query, queries)) if queries else []
+
+    async def _hop(self, work: Callable[[sqlite3.Connection, Any], Any], argument: Any) -> Any:
         if self._ended is not None:
             raise RuntimeError(f"transaction is over: {self._ended}")
+        begin, self._begin = self._begin, ""
+
+        def run() -> Any:
+            connection = self._connection._conn
+            if begin:
+                connection.execute(begin)
+            return work(connection, argument)
+
         try:
-            return await call(sql, argument)
+            # aiosqlite has no public call for several statements in one hop, and a hop costs more than a statement.
+            return await self._connection._execute(run)  # type: ignore[no-untyped-call]
         except sqlite3.Error as error:
             if not self._connection.in_transaction:
                 # SQLite has rolled back by itself (disk full, for one). A caller that swallowed this error would otherwise
@@ -92,6 +115,11 @@ class Transaction:
     def end(self, why: str) -> None:
         """No statement may run through this object any more."""
         self._ended = self._ended or why
+
+    @property
+    def begun(self) -> bool:
+        """False while nothing has been asked of it."""
+        return not self._begin
 
     @property
     def rolled_back(self) -> bool:
@@ -192,13 +220,13 @@ class Database:
 
     @asynccontextmanager
     async def _begun(self, connection: aiosqlite.Connection, begin: str) -> AsyncIterator[Transaction]:
-        transaction = Transaction(self, connection)
+        transaction = Transaction(self, connection, begin=begin)
         try:
-            await transaction.run(begin)
             yield transaction
             if transaction.rolled_back:
                 raise RuntimeError("the block went on after its transaction had failed")
-            await self._commit(connection)
+            if transaction.begun:
+                await self._commit(connection)
         except BaseException:
             # Runs after whatever statement is still under way: the connection's thread takes its calls in order.
             await _finished(self._rollback(connection))
@@ -226,6 +254,15 @@ class Database:
     def _raise_if_fatal(self) -> None:
         if self._fatal is not None:
             raise FatalStorage(*self._fatal.args)
+
+
+def _write(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+    for sql, rows in statements:
+        connection.executemany(sql, rows)
+
+
+def _query(connection: sqlite3.Connection, queries: Sequence[Query]) -> list[list[Any]]:
+    return [connection.execute(sql, params).fetchall() for sql, params in queries]
 
 
 async def _connect(path: Path, *, read_only: bool) -> aiosqlite.Connection:

@@ -2,7 +2,7 @@
 
 The client library is used for the socket, the protocol and subscriptions only. Its JetStream layer drops drained messages on a failed
 fetch, leaves orphaned pulls behind and stalls on lost ones; the few requests below are simpler than working around it.
-What must not go in: retries and reconnection (`bus`), and the pulling of messages (`puller`).
+What must not go in: reconnection (`bus`), publishing (`publisher`) and the pulling of messages (`puller`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from services.chassis import faults
 from services.chassis.clock import SHANGHAI
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ SECOND_NS: Final = 1_000_000_000
 REQUEST_TIMEOUT: Final = 5.0
 STREAM_EXISTS_DIFFERENT: Final = 10058
 MAX_ACK_PENDING: Final = 8_192
-NO_RESPONDERS: Final = "503"
 
 
 class StreamSpec(Protocol):
@@ -115,23 +113,6 @@ class ApiError(Exception):
         super().__init__(f"{code} {description}")
 
 
-class _PubAck(msgspec.Struct):
-    error: dict[str, Any] | None = None
-    stream: str | None = None
-
-
-@dataclass(slots=True)
-class _Flight:
-    """The publishes of one call that wait for their PubAck."""
-
-    results: list[bool]
-    left: int
-    landed: asyncio.Event
-
-
-_decode_ack: Final = msgspec.json.Decoder(_PubAck).decode
-
-
 class Session:
     """One connection from its making to its loss; it is never revived."""
 
@@ -140,10 +121,8 @@ class Session:
         self._prefix = f"{prefix}.{client.new_inbox().rsplit('.', 1)[-1]}"
         self._numbers = itertools.count(1)
         self._lost = asyncio.Event()
-        self._flights: dict[str, tuple[_Flight, int]] = {}
         self._awakened: list[asyncio.Event] = []
         self._subscriptions: dict[int, Subscription] = {}
-        self.stream_missing = False
 
     @classmethod
     async def open(cls, url: str, *, name: str, inbox_prefix: str, nkey_seed: Path | None = None) -> Session | None:
@@ -174,7 +153,6 @@ class Session:
                     nkeys_seed=str(nkey_seed) if nkey_seed else None,
                 )
                 session = cls(client, prefix=inbox_prefix)
-                await session.subscribe(f"{session._prefix}.p.*", session._on_ack)
                 return session
         except (OSError, nats.errors.Error, TimeoutError, SessionLost) as error:
             log.debug("broker connect failed: %s", type(error).__name__)
@@ -189,9 +167,6 @@ class Session:
     def mark_lost(self) -> None:
         """End everything that waits on this session."""
         self._lost.set()
-        for flight, _ in self._flights.values():
-            flight.landed.set()
-        self._flights.clear()
         for event in self._awakened:
             event.set()
 
@@ -259,37 +234,6 @@ class Session:
         if _cancellations() > before:
             raise asyncio.CancelledError  # the client swallows it while flushing; whoever cancelled us would wait for ever
 
-    async def publish(self, messages: Sequence[Outgoing], *, timeout: float) -> list[bool]:
-        """Publish to streams, all in flight at once; True per PubAck. Sets `stream_missing` when no stream took a message."""
-        flight = _Flight([False] * len(messages), len(messages), asyncio.Event())
-        tokens = [f"{self._prefix}.p.{next(self._numbers)}" for _ in messages]
-        self.stream_missing = False
-        try:
-            async with asyncio.timeout(timeout):
-                for index, message in enumerate(messages):
-                    self._flights[tokens[index]] = (flight, index)
-                    await self._launch(message, token=tokens[index])
-                while flight.left and not self.lost:
-                    await flight.landed.wait()
-        except SessionLost:
-            log.debug("connection lost while publishing")
-        except TimeoutError:
-            log.warning("broker did not confirm in time", extra={"count": flight.left})
-            await self.probe()
-        finally:
-            for token in tokens:
-                self._flights.pop(token, None)
-        faults.point("S3")  # in the stream, and nobody here knows yet
-        return flight.results
-
-    async def _launch(self, message: Outgoing, *, token: str) -> None:
-        headers = {**(message.headers or {}), "Nats-Msg-Id": message.message_id}
-        try:
-            await self.send(message.subject, message.data, reply=token, headers=headers)
-        except (nats.errors.Error, ValueError) as error:  # this message can never go; its neighbours can
-            log.error("message cannot be published: %s", type(error).__name__)
-            self._land(token, there=False)
-
     async def probe(self) -> None:
         """A round trip; a session that does not manage it is given up, so that a connection dead without a word is replaced."""
         try:
@@ -352,27 +296,6 @@ class Session:
         if problem:
             raise ApiError(int(problem.get("err_code", 0)), str(problem.get("description", "")))
 
-    async def _on_ack(self, message: Raw) -> None:
-        if message.headers and message.headers.get("Status") == NO_RESPONDERS:
-            self.stream_missing = True
-            self._land(message.subject, there=False)
-            return
-        try:
-            ack = _decode_ack(message.data)
-        except msgspec.MsgspecError:
-            ack = _PubAck()
-        self._land(message.subject, there=ack.error is None and ack.stream is not None)
-
-    def _land(self, token: str, *, there: bool) -> None:
-        found = self._flights.pop(token, None)
-        if found is None:
-            return
-        flight, index = found
-        flight.results[index] = there
-        flight.left -= 1
-        if flight.left == 0:
-            flight.landed.set()
-
 
 def read_delivery(message: Raw) -> Incoming:
     """A message as a pull consumer delivers it; everything about its place in the stream is in the reply subject."""
@@ -402,6 +325,7 @@ def _stream_config(spec: StreamSpec) -> dict[str, Any]:
         "max_msg_size": spec.max_msg_bytes,
         "duplicate_window": int(spec.duplicate_window_seconds * SECOND_NS),
         "deny_delete": True,
+        "allow_atomic": True,
     }
 
 

@@ -125,7 +125,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     )
     tickets = Tickets(bus, city=place.token, key=key, clock=clock)
     ingest = Ingest(database, directory=directory, clock=clock, tickets=tickets)
-    watch = Watch(database, clock=clock)
+    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for)
     consumer = subjects.consumer(place.token, Agency.GATEWAY)
     process.tasks.create_task(watch.run(), name="watch")
     process.tasks.create_task(bus.consume(consumer, ingest.batch), name="consume")

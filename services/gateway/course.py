@@ -170,7 +170,7 @@ class _Walk:
 
     def note_final_states(self, facts: Sequence[Fact]) -> None:
         self.final = dict.fromkeys(self.known, State.SENT)
-        for fact in sorted(facts, key=_fact_order):
+        for fact in sorted(facts, key=fact_order):
             self.final[fact.of] = climb(self.final[fact.of], fact.kind)
 
     def header(self, handoff: Handoff) -> None:
@@ -312,7 +312,7 @@ def _in_order(handoffs: Sequence[Handoff], facts: Sequence[Fact], walk: _Walk) -
     for handoff in sorted(handoffs, key=lambda item: (item.lane_seq, item.sent_at, item.eid)):
         lanes.setdefault((handoff.sender[0], handoff.receiver[0]), []).append(handoff)
     waiting: dict[str, list[Fact]] = {}
-    for fact in sorted(facts, key=_fact_order):
+    for fact in sorted(facts, key=fact_order):
         waiting.setdefault(fact.of, []).append(fact)
     sent = [deque(lane) for lane in lanes.values()]
     said: list[deque[Fact]] = []
@@ -341,5 +341,6 @@ def _place(event: Handoff | Fact, walk: _Walk) -> tuple[int, int, int, str]:
     return 1 if event.stage == walk.case.stage else 3, int(moves), event.sent_at, event.eid
 
 
-def _fact_order(fact: Fact) -> tuple[int, int, str, int]:
+def fact_order(fact: Fact) -> tuple[int, int, str, int]:
+    """The order in which facts were stated; the ladder's order among those of one time."""
     return fact.at, RANK[fact.kind], fact.receipt, fact.position

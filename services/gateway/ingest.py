@@ -18,7 +18,7 @@ from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.gateway.clocks import Limit, plan, standing
-from services.gateway.course import Course, Fact, Handoff, Violation, course
+from services.gateway.course import Course, Fact, Handoff, Violation, course, fact_order
 from services.gateway.log import Note, append
 from services.gateway.reckoning import limit_of
 from services.gateway.store import Refusal, Statement, Store
@@ -57,6 +57,11 @@ class Ingest:
         self._directory = directory
         self._clock = clock
         self._tickets = tickets
+        self._last = clock.ticks()
+
+    def quiet_for(self) -> float:
+        """Technical seconds since anything came: while much comes, we may be catching up."""
+        return self._clock.ticks() - self._last
 
     async def batch(self, messages: Sequence[Incoming]) -> list[Verdict]:
         """Take everything that can be trusted, durably; then say so to its authors."""
@@ -71,6 +76,7 @@ class Ingest:
             await append(transaction, notes, at=now)
             faults.point("G1")
         faults.point("G2")
+        self._last = self._clock.ticks()
         await self._tickets.issue(read.statements.values())
         return read.verdicts
 
@@ -189,7 +195,7 @@ def _stated(
         if fact.of not in arrived and (fact.receipt, fact.position) not in latest and _entitled(fact, everything[fact.of])
     }
     notes: list[Note] = []
-    for fact in sorted(facts, key=lambda item: (item.at, item.receipt, item.position)):
+    for fact in sorted(facts, key=fact_order):
         handoff = everything[fact.of]
         if (fact.of, fact.kind) not in told and _entitled(fact, handoff):
             told.add((fact.of, fact.kind))
@@ -203,25 +209,30 @@ def _entitled(fact: Fact, handoff: Handoff) -> bool:
 
 
 async def _limits(store: Store, courses: dict[str, Course], *, now: int) -> list[Note]:
-    """Start, stop, move and void limits; mark those that are already overdue, however late we learn of them."""
+    """Start, stop, move and void limits. One that ended is judged here, however late we learn of it.
+
+    One that still runs is declared overdue by the watch alone: while we catch up, its end may be in the next batch.
+    """
     stored = await store.limits_of(courses.keys())
     wanted = {limit.key: limit for case, item in courses.items() for limit in (limit_of(case, s) for s in item.spans)}
     notes: list[Note] = []
-    current: list[Limit] = []
+    judged: list[Limit] = []
+    changed: dict[tuple[str, str, str], Limit] = {}
     for key, limit in wanted.items():
         before = stored.get(key)
         after = replace(limit, overdue_logged=before is not None and before.overdue_logged)
-        after = replace(after, state=standing(after, now=now))
-        current.append(after)
+        if after.ended_at is not None or after.overdue_logged:
+            after = replace(after, state=standing(after, now=now))
+            judged.append(after)
+        changed[key] = after
         notes += _differences(before, after)
     gone = [key for key in stored if key not in wanted]
     notes += [Note("CLOCK_VOID", case, eid, rule) for case, rule, eid in gone]
-    changed = {limit.key: limit for limit in current if limit != stored.get(limit.key)}
-    for action in plan(now, current):
+    for action in plan(now, judged):
         changed[action.limit.key] = action.limit
         notes.append(Note(action.kind, action.limit.case_id, action.limit.start_eid, action.limit.rule))
     await store.limits_drop(gone)
-    await store.limits_put(changed.values())
+    await store.limits_put([limit for limit in changed.values() if limit != stored.get(limit.key)])
     return notes
 
 

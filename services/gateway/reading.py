@@ -224,7 +224,7 @@ async def _summary(transaction: Transaction) -> Summary:
         "(SELECT COUNT(*) FROM refused) AS refused"
     )
     assert row is not None
-    return Summary(**{name: int(row[name]) for name in row.keys()})
+    return Summary(**{name: int(row[name]) for name in Summary.__slots__})
 
 
 async def _limits(transaction: Transaction, where: str, params: Sequence[Value], rows: int) -> list[Limit]:

@@ -63,14 +63,14 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
         self._reading = reading
         self._clock = clock
 
-    async def ListOverseenCases(  # type: ignore[override]
+    async def ListOverseenCases(
         self, request: oversight_pb2.ListOverseenCasesRequest, context: Context
     ) -> oversight_pb2.ListOverseenCasesResponse:
         self._admit(context)
         cases, token = await self._reading.cases(size=request.page_size, token=request.page_token)
         return oversight_pb2.ListOverseenCasesResponse(cases=map(_case_to_pb, cases), next_page_token=token)
 
-    async def GetTimeline(  # type: ignore[override]
+    async def GetTimeline(
         self, request: oversight_pb2.GetTimelineRequest, context: Context
     ) -> oversight_pb2.GetTimelineResponse:
         self._admit(context)
@@ -82,7 +82,7 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
             log=map(_log_to_pb, timeline.log),
         )
 
-    async def ListLimits(  # type: ignore[override]
+    async def ListLimits(
         self, request: oversight_pb2.ListLimitsRequest, context: Context
     ) -> oversight_pb2.ListLimitsResponse:
         self._admit(context)
@@ -91,7 +91,7 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
         )
         return oversight_pb2.ListLimitsResponse(limits=map(_limit_to_pb, limits), next_page_token=token)
 
-    async def GetSummary(  # type: ignore[override]
+    async def GetSummary(
         self, request: oversight_pb2.GetSummaryRequest, context: Context
     ) -> oversight_pb2.GetSummaryResponse:
         self._admit(context)
@@ -130,7 +130,7 @@ class SteppedSandbox(SandboxServicer):
         self._sandbox = clock
         self._live_through = live_through
 
-    async def AdvanceClock(  # type: ignore[override]
+    async def AdvanceClock(
         self, request: sandbox_pb2.AdvanceClockRequest, context: Context
     ) -> sandbox_pb2.AdvanceClockResponse:
         self._check(context)

@@ -7,6 +7,7 @@ finds either both or neither. What must not go in: reckoning of dates, and any d
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 
 from services.chassis.clock import Clock, SandboxClock
@@ -17,20 +18,27 @@ from services.gateway.store import Store
 from xieban.marshal import micros, moment
 
 PAUSE = 20.0
+QUIET = 2.0
+PATIENCE = 60.0
 AT_ONCE = 500
 
 
 class Watch:
     """Carries plans out: every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(self, database: Database, *, clock: Clock, quiet_for: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
+        self._quiet_for = quiet_for
         self._advancing = asyncio.Lock()
 
     async def run(self) -> None:
-        """The loop."""
+        """The loop. It lets the stream fall quiet first, within reason: after an outage the end of a limit may be on its way."""
         while True:
+            waited = 0.0
+            while self._quiet_for() < QUIET and waited < PATIENCE:
+                await self._clock.sleep(QUIET)
+                waited += QUIET
             await self.round()
             await self._clock.sleep(PAUSE)
 

@@ -76,10 +76,11 @@ async def test_stopping_fails_whoever_waits_and_whoever_comes_later() -> None:
 
 async def test_a_caller_that_gave_up_before_its_turn_is_left_out() -> None:
     calls: list[list[int]] = []
-    gate = asyncio.Event()
+    entered, gate = asyncio.Event(), asyncio.Event()
 
     async def handler(items: Sequence[int]) -> Sequence[int | Exception]:
         calls.append(list(items))
+        entered.set()
         await gate.wait()
         return list(items)
 
@@ -87,8 +88,7 @@ async def test_a_caller_that_gave_up_before_its_turn_is_left_out() -> None:
         first = tasks.create_task(batcher.submit(1))
         second = tasks.create_task(batcher.submit(2))
         third = tasks.create_task(batcher.submit(3))
-        while not calls:
-            await asyncio.sleep(0)
+        await entered.wait()
         second.cancel()
         gate.set()
         assert (await first, await third) == (1, 3)

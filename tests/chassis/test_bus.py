@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from services.chassis import bus as bus_module
+from services.chassis import faults
 from services.chassis.bus import Bus, Incoming, Outgoing, Verdict, nats_server_binary
 from services.chassis.clock import SystemClock
+from services.chassis.publisher import matches
 from tests.broker import Broker, broker
 from xieban.errors import Unreachable
 
@@ -138,6 +140,51 @@ async def test_what_no_stream_takes_is_reported_false_and_its_neighbours_true(ur
             Outgoing("letters.a\r\nPUB", b"x", "4"),
         ]
         assert await bus.publish_many(wrong) == [False, True, False, False]
+
+
+async def test_one_bad_message_in_a_large_group_does_not_fail_the_others(url: Broker) -> None:
+    reader = Reader()
+    async with await connect(url) as bus, during(bus.consume(Consumer(), reader)):
+        group = letters(0, 40)
+        group[20] = Outgoing("letters.a", b"x" * 70_000, "large")
+        done = await bus.publish_many(group)
+        assert [index for index, there in enumerate(done) if not there] == [20]
+        await reader.until(lambda: len(reader.seen) >= 39)
+    assert reader.numbers == set(range(40)) - {20}
+
+
+async def test_the_point_after_publish_lies_between_the_stream_and_the_answer(url: Broker) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash() -> None:
+        raise Crash
+
+    faults.arm("S3", action=crash)
+    reader = Reader()
+    async with await connect(url) as bus, during(bus.consume(Consumer(), reader)):
+        with pytest.raises(Crash):
+            await bus.publish_many(letters(0, 2))
+        await reader.until(lambda: reader.numbers == {0, 1})
+        assert await bus.publish_many(letters(0, 2)) == [True, True]
+    assert len(reader.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("subject", "pattern", "expected"),
+    [
+        ("a.b.c", "a.>", True),
+        ("a", "a.>", False),
+        ("a.b", "a.*", True),
+        ("a.b.c", "a.*", False),
+        ("a.b.c", "a.*.c", True),
+        ("a.b", "a.b", True),
+        ("ab", "a", False),
+        ("a.b", ">", True),
+    ],
+)
+def test_a_subject_falls_under_a_pattern_as_the_broker_says(subject: str, pattern: str, expected: bool) -> None:
+    assert matches(subject, pattern) is expected
 
 
 async def test_publishing_without_a_broker_is_false_and_sending_unreachable(tmp_path: Path) -> None:

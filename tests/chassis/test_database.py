@@ -149,7 +149,7 @@ async def test_a_constraint_error_swallowed_by_the_caller_keeps_the_rest(databas
 
 async def test_an_open_database_is_durable_and_guarded(database: Database) -> None:
     async with database.transaction() as transaction:
-        assert [tuple(row) for row in await transaction.all("PRAGMA journal_mode")] == [("wal",)]  # type: ignore[call-overload]
+        assert [row["journal_mode"] for row in await transaction.all("PRAGMA journal_mode")] == ["wal"]
         assert [row["synchronous"] for row in await transaction.all("PRAGMA synchronous")] == [2]
         assert [row["foreign_keys"] for row in await transaction.all("PRAGMA foreign_keys")] == [1]
 
@@ -185,7 +185,7 @@ async def test_a_broken_disk_ends_the_process_and_is_never_retried(database: Dat
     class Dying:
         in_transaction = False
 
-        async def execute_fetchall(self, sql: str, params: Any) -> list[Any]:
+        async def _execute(self, work: Any) -> list[Any]:
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
             error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
@@ -193,7 +193,7 @@ async def test_a_broken_disk_ends_the_process_and_is_never_retried(database: Dat
 
     broken: Any = Dying()
     with pytest.raises(FatalStorage):
-        await Transaction(database, broken).run("UPDATE thing SET size = 1")
+        await Transaction(database, broken, begin="").run("UPDATE thing SET size = 1")
     with pytest.raises(FatalStorage):
         async with database.transaction():
             pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,11 @@ from tests.chassis.conftest import Authority
 from xieban.errors import Broken, Denied, Reason, TooLarge, Unreachable, XiebanError, failure
 from xieban.rpcstatus import error_from_rpc
 
-Method = Callable[[bytes, Any], Awaitable[bytes]]
 SERVICE = "test.Service"
 
 
 def add(server: RpcServer, **methods: Any) -> None:
-    handlers = {
+    handlers: dict[str, Any] = {
         name: (
             grpc.unary_stream_rpc_method_handler if name.startswith("Watch") else grpc.unary_unary_rpc_method_handler
         )(method)
@@ -32,11 +31,19 @@ def add(server: RpcServer, **methods: Any) -> None:
     server.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
 
-async def call(port: int, tls: Tls, method: str, *, agency: str = "court", data: bytes = b"", **options: Any) -> bytes:
+def method(open_channel: grpc.aio.Channel, name: str) -> Any:
+    return open_channel.unary_unary(f"/{SERVICE}/{name}")
+
+
+def stream_method(open_channel: grpc.aio.Channel, name: str) -> Any:
+    return open_channel.unary_stream(f"/{SERVICE}/{name}")
+
+
+async def call(port: int, tls: Tls, name: str, *, agency: str = "court", data: bytes = b"", **options: Any) -> bytes:
     """One call as a client makes it, its failure turned back into ours."""
     async with channel(f"127.0.0.1:{port}", tls=tls, agency=agency) as open_channel:
         try:
-            return bytes(await open_channel.unary_unary(f"/{SERVICE}/{method}")(data, timeout=5, **options))
+            return bytes(await method(open_channel, name)(data, timeout=5, **options))
         except grpc.RpcError as error:
             raise error_from_rpc(error, peer=agency) from error
 
@@ -78,7 +85,7 @@ async def test_the_status_itself_carries_the_four_parts_for_any_client(server: R
     port = await server.start("127.0.0.1:0")
     async with channel(f"127.0.0.1:{port}", tls=authority.issue("police"), agency="court") as open_channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await open_channel.unary_unary(f"/{SERVICE}/Fail")(b"", timeout=5)
+            await method(open_channel, "Fail")(b"", timeout=5)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert caught.value.details() == failure(Reason.CASE_NOT_FOUND, case="C1").explain()
 
@@ -121,7 +128,7 @@ async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_was_sent(
     got: list[bytes] = []
     async with channel(f"127.0.0.1:{port}", tls=authority.issue("police"), agency="court") as open_channel:
         with pytest.raises(grpc.RpcError) as caught:
-            async for item in open_channel.unary_stream(f"/{SERVICE}/Watch")(b"", timeout=5):
+            async for item in stream_method(open_channel, "Watch")(b"", timeout=5):
                 got.append(item)
     assert got == [b"1"]
     assert error_from_rpc(caught.value).reason is Reason.HANDOFF_NOT_FOUND
@@ -165,7 +172,7 @@ async def test_a_caller_without_a_certificate_gets_nowhere(server: RpcServer, au
     override = [("grpc.ssl_target_name_override", "xieban.court")]
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=override) as anonymous:
         with pytest.raises(grpc.RpcError):
-            await anonymous.unary_unary(f"/{SERVICE}/Answer")(b"", timeout=5)
+            await method(anonymous, "Answer")(b"", timeout=5)
 
 
 async def test_a_server_of_another_agency_is_not_believed(server: RpcServer, authority: Authority) -> None:
@@ -192,7 +199,7 @@ async def test_a_call_without_a_deadline_gets_one(server: RpcServer, authority: 
     port = await server.start("127.0.0.1:0")
     async with channel(f"127.0.0.1:{port}", tls=authority.issue("police"), agency="court") as open_channel:
         with pytest.raises(grpc.RpcError) as caught:
-            await open_channel.unary_unary(f"/{SERVICE}/Never")(b"")
+            await method(open_channel, "Never")(b"")
     assert isinstance(error_from_rpc(caught.value), Unreachable)
     assert cancelled.is_set()
 
@@ -207,7 +214,7 @@ async def test_a_message_over_the_limit_is_refused(server: RpcServer, authority:
     assert await call(port, tls, "Answer", data=b"x" * 200_000) == b"answer"
     async with channel(f"127.0.0.1:{port}", tls=tls, agency="court", max_message=1_000_000) as generous:
         with pytest.raises(grpc.RpcError) as caught:
-            await generous.unary_unary(f"/{SERVICE}/Answer")(b"x" * 300_000, timeout=5)
+            await method(generous, "Answer")(b"x" * 300_000, timeout=5)
     assert isinstance(error_from_rpc(caught.value), TooLarge)
 
 

@@ -1,0 +1,230 @@
+"""Carries plans out over the public API: the clerks of three agencies and one sandbox clock.
+
+All cases' steps are merged into one order of legal time. The steps of one instant run side by side, each case's own in their order;
+when every one of them is settled at its sender and no node has anything left to send or to fetch, the four clocks move on together.
+So a receipt never carries a later time than the law gives it, and a limit is overdue only if the case made it so.
+A node that goes away is waited for: everything is repeated under the same number until it answers.
+What must not go in: what the steps are (`plan`), what came of them (`report`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from services.chassis.clock import SystemClock
+from services.provision import NODES, Home
+from services.replay.dossiers import client_ref, dossier
+from services.replay.inbox import Inbox, at_least_complete, settled
+from services.replay.plan import CasePlan, Step
+from services.stack.processes import node_profile
+from xieban.agency import PARTIES, Agency
+from xieban.client import Profile, SandboxClient, XiebanClient
+from xieban.errors import Reason, Unreachable, XiebanError, failure
+from xieban.handoff import State
+from xieban.views import ActView, DefectView, Draft
+
+AT_ONCE: Final = 64
+STALLED_AFTER: Final = 180.0
+# What the clerk writes when a reply to the court's needs came without its enclosure.
+INCOMPLETE: Final = (DefectView(code="pp.supply_complete", article="检规340", item="files"),)
+
+_T = TypeVar("_T")
+Tick = Callable[[int, datetime], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A step that was refused or came to an unplanned end; the rest of its case was not driven."""
+
+    timeline: str
+    case_id: str
+    step: int
+    kind: str
+    reason: str
+    text: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What driving brought: sent handoffs by case in order of steps, and troubles."""
+
+    sent: dict[str, list[str]] = field(default_factory=dict)
+    troubles: list[Trouble] = field(default_factory=list)
+    last: datetime | None = None
+
+
+class City:
+    """The clerks' and the operator's ways into one running city."""
+
+    def __init__(
+        self, clients: dict[Agency, XiebanClient], inboxes: dict[Agency, Inbox], sandboxes: dict[Agency, SandboxClient]
+    ) -> None:
+        self.clients = clients
+        self.inboxes = inboxes
+        self.sandboxes = sandboxes
+
+
+class Driver:
+    """Drives the plans of one file through one city."""
+
+    def __init__(self, city: City, *, tick: Tick) -> None:
+        self._city = city
+        self._tick = tick
+        self._clock = SystemClock()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._outcome = Outcome()
+        self._stopped: set[str] = set()
+        self._done = 0
+        self._alive = 0.0
+
+    async def drive(self, plans: Sequence[CasePlan]) -> Outcome:
+        """Every step of every case. Errors: PEER_UNREACHABLE when nothing moves any more."""
+        merged = sorted(
+            ((step.at, plan, step) for plan in plans for step in plan.steps),
+            key=lambda item: (item[0], item[1].timeline.line, item[2].number),
+        )
+        self._alive = self._clock.ticks()
+        for at, group in itertools.groupby(merged, key=lambda item: item[0]):
+            await self._patiently(lambda at=at: self._advance(at))  # type: ignore[misc]
+            cases: dict[str, list[tuple[CasePlan, Step]]] = {}
+            for _, plan, step in group:
+                cases.setdefault(plan.case_id, []).append((plan, step))
+            async with asyncio.TaskGroup() as tasks:
+                for steps in cases.values():
+                    tasks.create_task(self._case(steps))
+            await self._quiet()
+            self._outcome.last = at
+            self._tick(self._done, at)
+        return self._outcome
+
+    async def _case(self, steps: Sequence[tuple[CasePlan, Step]]) -> None:
+        async with self._room:
+            for plan, step in steps:
+                if plan.case_id in self._stopped:
+                    return
+                try:
+                    await self._step(plan, step)
+                except XiebanError as error:
+                    self._trouble(plan, step, error.reason.name, error.cause)
+                self._done += 1
+                self._alive = self._clock.ticks()
+
+    async def _step(self, plan: CasePlan, step: Step) -> None:
+        eid = await self._patiently(lambda: self._send(plan, step))
+        self._outcome.sent.setdefault(plan.case_id, []).append(eid)
+        receiver = self._city.inboxes[step.receiver.agency]
+        arrived = await self._watched(receiver.until(eid, at_least_complete, incoming=True))
+        if arrived.state in (State.REJECTED, State.RETURNED):
+            defects = "、".join(defect.code for fact in arrived.receipts for defect in fact.defects)
+            self._trouble(plan, step, arrived.state.name, defects)
+            return
+        client = self._city.clients[step.receiver.agency]
+        if step.reception == "accept" and arrived.state is State.COMPLETE:
+            await self._patiently(lambda: client.accept(eid))
+        elif step.reception == "return":
+            await self._patiently(lambda: client.return_(eid, INCOMPLETE))
+        if step.reception == "leave" and step.kind != "withdrawal":
+            return
+        await self._watched(self._city.inboxes[step.sender.agency].until(eid, settled, incoming=False))
+
+    async def _send(self, plan: CasePlan, step: Step) -> str:
+        client = self._city.clients[step.sender.agency]
+        sent = self._outcome.sent.get(plan.case_id, [])
+        if step.kind == "withdrawal":
+            return (await client.withdraw(sent[step.refers[0]], client_ref(plan, step))).eid
+        draft = Draft(
+            client_ref=client_ref(plan, step),
+            kind=step.kind,
+            case_id=plan.case_id,
+            sender=step.sender,
+            receiver=step.receiver,
+            outcome=step.outcome,
+            acts=tuple(ActView(what=act.what, at=act.at, person=act.person, derived=act.derived) for act in step.acts),
+            dossier=dossier(plan, step),
+            re=tuple(sent[number] for number in step.refers),
+        )
+        if step.answers is not None:
+            return (await client.answer(sent[step.answers], draft)).eid
+        return (await client.send(draft)).eid
+
+    async def _advance(self, at: datetime) -> None:
+        await asyncio.gather(*(sandbox.advance(at) for sandbox in self._city.sandboxes.values()))
+
+    async def _quiet(self) -> None:
+        """Until every statement is held by everyone it is for: the gateway learns of an instant before the next one begins."""
+        pause = 0.002
+        while not await self._patiently(self._clear):
+            self._check_alive()
+            await self._clock.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+        self._alive = self._clock.ticks()
+
+    async def _clear(self) -> bool:
+        backlogs = await asyncio.gather(*(sandbox.backlog() for sandbox in self._city.sandboxes.values()))
+        return all(backlog.clear for backlog in backlogs)
+
+    async def _patiently(self, act: Callable[[], Awaitable[_T]]) -> _T:
+        """`act`, again and again while its node is away. Only for what may be repeated."""
+        while True:
+            try:
+                return await act()
+            except Unreachable:
+                self._check_alive()
+                await self._clock.sleep(0.2)
+
+    async def _watched(self, wait: Awaitable[_T]) -> _T:
+        """A wait that does not outlive all hope."""
+        task = asyncio.ensure_future(wait)  # noqa: TID251 - awaited right here; wait_for would cancel it at every look
+        try:
+            while not (await asyncio.wait([task], timeout=5.0))[0]:
+                self._check_alive()
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _check_alive(self) -> None:
+        if self._clock.ticks() - self._alive > STALLED_AFTER:
+            raise failure(Reason.PEER_UNREACHABLE, peer=f"城市节点（{STALLED_AFTER:g} 秒没有任何进展）")
+
+    def _trouble(self, plan: CasePlan, step: Step, reason: str, text: str) -> None:
+        self._stopped.add(plan.case_id)
+        self._outcome.troubles.append(
+            Trouble(plan.timeline.id, plan.case_id, step.number, step.kind, reason=reason, text=text)
+        )
+
+
+async def drive(home: Home, plans: Sequence[CasePlan], *, tick: Tick) -> Outcome:
+    """Drive `plans` through the running city of `home`. Errors: CLIENT_UNCONFIGURED, PEER_UNREACHABLE."""
+    async with AsyncExitStack() as stack:
+        clients = {
+            agency: await stack.enter_async_context(XiebanClient.open(Profile.load(home.client(agency))))
+            for agency in PARTIES
+        }
+        sandboxes = {
+            agency: await stack.enter_async_context(SandboxClient.open(node_profile(home, agency))) for agency in NODES
+        }
+        inboxes = {agency: Inbox(client) for agency, client in clients.items()}
+        async with asyncio.TaskGroup() as tasks:
+            followers = [tasks.create_task(inbox.follow()) for inbox in inboxes.values()]
+            try:
+                return await Driver(City(clients, inboxes, sandboxes), tick=tick).drive(plans)
+            finally:
+                for follower in followers:
+                    follower.cancel()
+
+
+def recognise(folder: Path) -> Home:
+    """The home in `folder` as its client profiles describe it. Errors: CLIENT_UNCONFIGURED."""
+    home = Home(folder=folder.resolve(), city=Profile.load(folder / "clients" / "sandbox").city)
+    from services.provision import Ports
+
+    ports = {agency.value: int(Profile.load(home.client(agency)).target.rpartition(":")[2]) for agency in PARTIES}
+    gateway = int(Profile.load(home.client("committee")).target.rpartition(":")[2])
+    return Home(folder=home.folder, city=home.city, ports=Ports(gateway=gateway, **ports))

@@ -1,0 +1,1 @@
+"""The launcher: a broker, three agencies and a gateway as separate processes of one city, watched and restarted."""

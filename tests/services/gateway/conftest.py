@@ -1,0 +1,122 @@
+"""A gateway without a network: real SQLite, real seals, a clock that stands still, tickets kept in a list."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from services.chassis import faults
+from services.chassis.bus import Incoming, Verdict
+from services.chassis.database import Database
+from services.gateway.app import MIGRATIONS
+from services.gateway.ingest import Ingest
+from services.gateway.reading import LogLine, Reading
+from services.gateway.tickets import Tickets
+from services.gateway.watch import Watch
+from tests.services.gateway.script import CITY, Script, at
+from xieban.errors import Reason, failure
+from xieban.handoff import Ticket
+from xieban.marshal import moment
+from xieban.statement import open_ticket
+from xieban.subjects import parse
+from xieban.testing import ManualClock
+
+
+@dataclass(slots=True)
+class Wire:
+    """Takes tickets as the bus would; `down` refuses them."""
+
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    down: bool = False
+
+    async def send(self, subject: str, data: bytes) -> None:
+        if self.down:
+            raise failure(Reason.PEER_UNREACHABLE, peer="bus")
+        self.sent.append((subject, data))
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Everything between the bus and the pages."""
+
+    script: Script
+    database: Database
+    clock: ManualClock
+    wire: Wire
+    ingest: Ingest
+    watch: Watch
+    reading: Reading
+
+    async def take(self, messages: Sequence[Incoming] | None = None, *, batch: int = 256) -> list[Verdict]:
+        """Deliver `messages` (all of the script by default) in batches."""
+        given = self.script.messages if messages is None else messages
+        verdicts: list[Verdict] = []
+        for start in range(0, len(given), batch):
+            verdicts += await self.ingest.batch(given[start : start + batch])
+        return verdicts
+
+    def now_is(self, text: str) -> None:
+        self.clock.advance(moment(at(text)))
+
+    async def log(self) -> list[LogLine]:
+        async with self.database.read() as transaction:
+            rows = await transaction.all("SELECT * FROM log_entry ORDER BY position")
+        return [
+            LogLine(
+                position=row["position"],
+                kind=row["kind"],
+                recorded_at=row["recorded_at"],
+                case_id=row["case_id"],
+                eid=row["eid"],
+                detail=row["detail"],
+                hash=row["hash"],
+            )
+            for row in rows
+        ]
+
+    async def kinds(self) -> list[str]:
+        return [entry.kind for entry in await self.log()]
+
+    def tickets(self) -> list[Ticket]:
+        found = []
+        for subject, data in self.wire.sent:
+            address = parse(subject)
+            assert address is not None
+            found.append(open_ticket(data, address=address, directory=self.script.directory))
+        return found
+
+
+async def gateway_at(
+    path: Path, script: Script, *, now: str = "2026-01-05 09:00"
+) -> tuple[Gateway, Database]:
+    database = await Database.open(path, migrations=MIGRATIONS)
+    clock = ManualClock(moment(at(now)))
+    wire = Wire()
+    tickets = Tickets(wire, city=CITY, key=script.keys["gateway"], clock=clock)
+    ingest = Ingest(database, directory=script.directory, clock=clock, tickets=tickets)
+    gateway = Gateway(
+        script=script,
+        database=database,
+        clock=clock,
+        wire=wire,
+        ingest=ingest,
+        watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for),
+        reading=Reading(database),
+    )
+    return gateway, database
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    made, database = await gateway_at(tmp_path / "gateway.db", Script())
+    async with database:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_stays_armed() -> Iterable[None]:
+    yield
+    faults.disarm()
