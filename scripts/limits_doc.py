@@ -64,7 +64,7 @@ FORMAT = """\
 | field | meaning |
 |---|---|
 | `id`, `rule`, `article` | name of the line, id of the limit, the article it was worked from |
-| `input.start` | date or timestamp with zone of the starting act; the anchor day for a lead time; absent where services or counters decide |
+| `input.start` | date or timestamp with zone of the starting act; the anchor day of a lead time; absent where nothing is dated |
 | `input.custody`, `custody_changes` | in custody at the start; `[{at, custody, person?}]` |
 | `input.persons` | `[{id, custody}]`; a case-level limit counts as custody while anybody is held |
 | `input.extensions` | `[{kind: add or total, months, days, hours, by, granted_at?}]` |
@@ -81,7 +81,7 @@ FORMAT = """\
 
 ## 工作日历 Calendar file
 
-`--calendar FILE` (TOML or JSON) overrides and extends the published years. A year nobody has published counts plain weekends and the date is
+`--calendar FILE` (TOML or JSON) overrides and extends the published years. A year not published counts plain weekends and its dates are
 marked provisional.
 
 ```toml

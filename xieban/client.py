@@ -231,10 +231,11 @@ class XiebanClient(_Caller):
         while True:
             try:
                 stream = self._handoffs.WatchInbox(handoff_pb2.WatchInboxRequest(cursor=cursor))
-                async for item in stream:
+                async for page in stream:
                     failures = 0
-                    cursor = item.cursor
-                    yield views.InboxEvent(cursor=item.cursor, handoff=views.handoff_from_pb(item.handoff))
+                    for item in page.events:
+                        cursor = item.cursor
+                        yield views.InboxEvent(cursor=item.cursor, handoff=views.handoff_from_pb(item.handoff))
             except grpc.aio.AioRpcError as error:
                 known = error_from_rpc(error, peer=self.profile.server_name)
                 if not isinstance(known, Unreachable) and error.code() is not grpc.StatusCode.CANCELLED:

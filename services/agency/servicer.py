@@ -154,25 +154,19 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
             ringing = self._bell.next
             async with self._database.read() as tx:
                 page = await self._events(tx, cursor)
-            for response in page:
-                yield response
-                cursor = response.cursor
-            if not page:
+            if page:
+                yield handoff_pb2.WatchInboxResponse(events=page)
+                cursor = page[-1].cursor
+            else:
                 await ringing.wait()
 
-    async def _events(self, tx: Transaction, cursor: int) -> list[handoff_pb2.WatchInboxResponse]:
+    async def _events(self, tx: Transaction, cursor: int) -> list[handoff_pb2.InboxEvent]:
         events = await store.events_after(tx, cursor, limit=WATCH_PAGE)
-        boxes = {box: [row["eid"] for row in events if row["box"] == box] for box in ("in", "out")}
-        found = {(key, "in"): entry for key, entry in (await store.handoffs(tx, boxes["in"], box="in")).items()}
-        found |= {(key, "out"): entry for key, entry in (await store.handoffs(tx, boxes["out"], box="out")).items()}
-        facts = await store.facts(tx, {row["eid"] for row in events})
-        page = []
-        for row in events:
-            entry = found[row["eid"], row["box"]]
-            entry.state = State(row["state"])  # as it was at that moment, not as it is now
-            view = convert.handoff_to_pb(entry, facts[entry.eid])
-            page.append(handoff_pb2.WatchInboxResponse(cursor=row["seq"], handoff=view))
-        return page
+        facts = await store.facts(tx, {entry.eid for _, entry in events})
+        return [
+            handoff_pb2.InboxEvent(cursor=number, handoff=convert.handoff_to_pb(entry, facts[entry.eid]))
+            for number, entry in events
+        ]
 
     async def _decide(self, wanted: str, verdict: FactKind) -> handoff_pb2.Handoff:
         return await self._with_facts(await self._orders.submit(Decide(eid=eid(wanted), verdict=verdict)))

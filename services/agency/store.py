@@ -70,14 +70,12 @@ class FactRow:
 
 _RUNGS = tuple(LADDER)
 
-_ENTRY = (
-    "eid, box, seq, handoff_id, client_ref, kind, case_id, stage, from_agency, from_office, to_agency, to_office, outcome,"
-    " state, inc, lane_seq, parked, sent_at, trace, sealed"
-)
+_COLUMNS = tuple(Entry.__slots__)
+_ENTRY = ", ".join(_COLUMNS)
 
 
 def _entry(row: Row) -> Entry:
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a database row, not a mapping)
+    values = {name: row[name] for name in _COLUMNS}
     return Entry(**{**values, "state": State(values["state"]), "parked": bool(values["parked"])})
 
 
@@ -355,10 +353,15 @@ def events_insert(rows: Sequence[tuple[int, str, Box, str, int]]) -> Statement:
     return ("INSERT INTO inbox_event (seq, eid, box, state, at) VALUES (?, ?, ?, ?, ?)", rows)
 
 
-async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[Row]:
-    return await tx.all(
-        f"SELECT seq, eid, box, state FROM inbox_event WHERE seq > ? ORDER BY seq LIMIT {limit}", (cursor,)
+async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[tuple[int, Entry]]:
+    """Events in order, each with its handoff as it was at that moment, not as it is now."""
+    columns = ", ".join(f"handoff.{name}" for name in _COLUMNS if name != "state")
+    sql = (
+        f"SELECT inbox_event.seq AS number, inbox_event.state, {columns} FROM inbox_event JOIN handoff"
+        " ON handoff.eid = inbox_event.eid AND handoff.box = inbox_event.box"
+        f" WHERE inbox_event.seq > ? ORDER BY inbox_event.seq LIMIT {limit}"
     )
+    return [(row["number"], _entry(row)) for row in await tx.all(sql, (cursor,))]
 
 
 async def last_numbers(tx: Transaction) -> tuple[int, int]:

@@ -11,6 +11,7 @@ opposite order. What must not go in: what is being served.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -116,10 +117,21 @@ async def _serve(main: Main, process: Process) -> int:
     elif not starting.cancelled() and (error := starting.exception()) is not None:
         code = _refusal(error)
     if code == OK:
+        _settle_memory()
         await waiting
     await _cancelled(waiting)
     closed = await _close(process)
     return CRASHED if process.error is not None or not closed else code
+
+
+def _settle_memory() -> None:
+    """What start-up has loaded lives as long as the process: the collector need not walk through it again and again.
+
+    Without this a busy node spends about a sixth of its time there (measured with a sampling profiler under load).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _refusal(error: BaseException) -> int:

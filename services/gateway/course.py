@@ -333,12 +333,18 @@ def _time(event: Handoff | Fact) -> int:
 
 
 def _place(event: Handoff | Fact, walk: _Walk) -> tuple[int, int, int, str]:
-    """Among events of one time: see the module's docstring. Of headers that fit, those that leave the stage alone come first."""
+    """Among events of one time: see the module's docstring.
+
+    Of headers that fit the stage, those that leave it alone come first, and a return for supplement before what ends the stage.
+    A header never comes before one that it refers to.
+    """
     if isinstance(event, Fact):
         return 2 if walk.would_move(event) else 0, RANK[event.kind], event.at, f"{event.receipt}:{event.position:03}"
+    if any(eid in walk.known and eid not in walk.states for eid in event.refers):
+        return 4, 0, event.sent_at, event.eid
     kind = walk.tables.kinds.get(event.kind)
-    moves = kind is not None and any(move.on == "sent" for move in kind.moves)
-    return 1 if event.stage == walk.case.stage else 3, int(moves), event.sent_at, event.eid
+    moves = 0 if kind is None or not kind.moves else 1 if kind.counts is not None else 2
+    return 1 if event.stage == walk.case.stage else 3, moves, event.sent_at, event.eid
 
 
 def fact_order(fact: Fact) -> tuple[int, int, str, int]:

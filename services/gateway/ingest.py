@@ -18,7 +18,7 @@ from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.gateway.clocks import Limit, plan, standing
-from services.gateway.course import Course, Fact, Handoff, Violation, course, fact_order
+from services.gateway.course import RANK, Course, Fact, Handoff, Violation, course, fact_order
 from services.gateway.log import Note, append
 from services.gateway.reckoning import limit_of
 from services.gateway.store import Refusal, Statement, Store
@@ -35,6 +35,7 @@ from xieban.statement import open_header, open_receipt
 logger = logging.getLogger(__name__)
 tracer = telemetry.tracer(__name__)
 
+_Event = tuple[tuple[int, int, int, str], Note]
 LATEST = 4_102_444_800_000_000  # the year 2100, in microseconds
 
 
@@ -169,7 +170,8 @@ async def _follow(
     for fact in facts:
         by_case[everything[fact.of].case_id].append(fact)
     courses = {case: course(handoffs[case], by_case[case], table()) for case in sorted(cases)}
-    notes = _lodged(new_handoffs) + _stated(everything, facts, new_handoffs, new_facts)
+    events = _lodged(new_handoffs) + _stated(everything, facts, new_handoffs, new_facts)
+    notes = [note for _, note in sorted(events, key=lambda event: event[0])]
     await store.cases_put(courses)
     states = {eid: state for item in courses.values() for eid, state in item.states.items()}
     await store.handoff_states({eid: state for eid, state in states.items() if everything[eid].state != state})
@@ -178,30 +180,35 @@ async def _follow(
     return notes
 
 
-def _lodged(handoffs: Sequence[Handoff]) -> list[Note]:
-    ordered = sorted(handoffs, key=lambda item: (item.sent_at, item.lane_seq))
-    return [Note("LODGED", item.case_id, item.eid, item.kind) for item in ordered]
+def _lodged(handoffs: Sequence[Handoff]) -> list[_Event]:
+    return [
+        ((item.sent_at, 0, item.lane_seq, item.eid), Note("LODGED", item.case_id, item.eid, item.kind))
+        for item in handoffs
+    ]
 
 
 def _stated(
     everything: dict[str, Handoff], facts: Sequence[Fact], new_handoffs: Sequence[Handoff], new_facts: Sequence[Fact]
-) -> list[Note]:
+) -> list[_Event]:
     """Facts that take effect with this batch: new ones, and older ones whose header has come. Each kind once a header."""
     arrived = {handoff.eid for handoff in new_handoffs}
     latest = {(fact.receipt, fact.position) for fact in new_facts}
     told = {
         (fact.of, fact.kind)
         for fact in facts
-        if fact.of not in arrived and (fact.receipt, fact.position) not in latest and _entitled(fact, everything[fact.of])
+        if fact.of not in arrived
+        and (fact.receipt, fact.position) not in latest
+        and _entitled(fact, everything[fact.of])
     }
-    notes: list[Note] = []
+    events: list[_Event] = []
     for fact in sorted(facts, key=fact_order):
         handoff = everything[fact.of]
         if (fact.of, fact.kind) not in told and _entitled(fact, handoff):
             told.add((fact.of, fact.kind))
             detail = fact.defects[0].code if fact.defects else handoff.kind
-            notes.append(Note(fact.kind.upper(), handoff.case_id, fact.of, detail))
-    return notes
+            order = (fact.at, 1 + RANK[fact.kind], handoff.lane_seq, fact.of)
+            events.append((order, Note(fact.kind.upper(), handoff.case_id, fact.of, detail)))
+    return events
 
 
 def _entitled(fact: Fact, handoff: Handoff) -> bool:
@@ -303,5 +310,3 @@ def _digest(data: bytes) -> str:
         return sealed_from_bytes(data).eid
     except XiebanError:
         return hashlib.sha256(data).hexdigest()
-
-

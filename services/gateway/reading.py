@@ -15,7 +15,7 @@ import msgspec
 
 from services.chassis.database import Database, Row, Transaction, Value, placeholders
 from services.gateway.clocks import Limit
-from services.gateway.course import Fact, Handoff
+from services.gateway.course import Fact, Handoff, fact_order
 from services.gateway.store import FACT_COLUMNS, HANDOFF_COLUMNS, LIMIT_COLUMNS, fact_from, handoff_from, limit_from
 from xieban.errors import Reason, failure
 
@@ -165,13 +165,14 @@ class Reading:
             handoffs = [
                 handoff_from(row)
                 for row in await transaction.all(
-                    f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id = ? ORDER BY sent_at, lane_seq, eid", (case_id,)
+                    f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id = ? ORDER BY sent_at, lane_seq, eid",
+                    (case_id,),
                 )
             ]
             facts: dict[str, list[Fact]] = defaultdict(list)
             for row in await transaction.all(
                 f"SELECT {', '.join('f.' + name for name in FACT_COLUMNS.split(', '))} FROM receipt_fact f "
-                "JOIN handoff h ON h.eid = f.of_eid WHERE h.case_id = ? ORDER BY f.at, f.receipt, f.position",
+                "JOIN handoff h ON h.eid = f.of_eid WHERE h.case_id = ?",
                 (case_id,),
             ):
                 fact = fact_from(row)
@@ -189,10 +190,11 @@ class Reading:
             )
 
     async def facts_waiting(self) -> int:
-        """Facts whose header has not come yet."""
+        """Facts whose header has not come yet, and was not refused either."""
         async with self._database.read() as transaction:
             row = await transaction.one(
-                "SELECT COUNT(*) AS n FROM receipt_fact f LEFT JOIN handoff h ON h.eid = f.of_eid WHERE h.eid IS NULL"
+                "SELECT COUNT(*) AS n FROM receipt_fact f LEFT JOIN handoff h ON h.eid = f.of_eid WHERE h.eid IS NULL "
+                "AND f.of_eid NOT IN (SELECT eid FROM refused)"
             )
             return int(row["n"]) if row is not None else 0
 
@@ -207,7 +209,7 @@ def page_size(asked: int) -> int:
 def _told(handoff: Handoff, facts: Sequence[Fact]) -> tuple[Fact, ...]:
     """The facts its receiver stated, each kind once, the first time it was said."""
     first: dict[str, Fact] = {}
-    for fact in facts:
+    for fact in sorted(facts, key=fact_order):
         if (fact.author, fact.addressee) == (handoff.receiver[0], handoff.sender[0]):
             first.setdefault(fact.kind, fact)
     return tuple(first.values())

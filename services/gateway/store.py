@@ -120,7 +120,17 @@ class Store:
         await self._transaction.many(
             f"INSERT INTO receipt_fact ({FACT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
             [
-                (f.receipt, f.position, f.of, f.kind, f.at, _encode(f.defects).decode(), f.answer, f.author, f.addressee)
+                (
+                    f.receipt,
+                    f.position,
+                    f.of,
+                    f.kind,
+                    f.at,
+                    _encode(f.defects).decode(),
+                    f.answer,
+                    f.author,
+                    f.addressee,
+                )
                 for f in facts
             ],
         )

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from services.chassis.clock import SystemClock
-from services.provision import NODES, Home
+from services.provision import NODES, Home, Ports
 from services.replay.dossiers import client_ref, dossier
 from services.replay.inbox import Inbox, at_least_complete, settled
 from services.replay.plan import CasePlan, Step
-from services.stack.processes import node_profile
+from services.stack.processes import first_of, node_profile
 from xieban.agency import PARTIES, Agency
 from xieban.client import Profile, SandboxClient, XiebanClient
 from xieban.errors import Reason, Unreachable, XiebanError, failure
@@ -106,17 +106,18 @@ class Driver:
 
     async def _case(self, steps: Sequence[tuple[CasePlan, Step]]) -> None:
         async with self._room:
-            for plan, step in steps:
+            for number, (plan, step) in enumerate(steps, start=1):
                 if plan.case_id in self._stopped:
                     return
                 try:
-                    await self._step(plan, step)
+                    await self._step(plan, step, last=number == len(steps))
                 except XiebanError as error:
                     self._trouble(plan, step, error.reason.name, error.cause)
                 self._done += 1
                 self._alive = self._clock.ticks()
 
-    async def _step(self, plan: CasePlan, step: Step) -> None:
+    async def _step(self, plan: CasePlan, step: Step, *, last: bool) -> None:
+        """Send, let the receiver's clerk answer; unless it is the `last` of its instant, wait until the sender knows of it."""
         eid = await self._patiently(lambda: self._send(plan, step))
         self._outcome.sent.setdefault(plan.case_id, []).append(eid)
         receiver = self._city.inboxes[step.receiver.agency]
@@ -130,7 +131,7 @@ class Driver:
             await self._patiently(lambda: client.accept(eid))
         elif step.reception == "return":
             await self._patiently(lambda: client.return_(eid, INCOMPLETE))
-        if step.reception == "leave" and step.kind != "withdrawal":
+        if last or (step.reception == "leave" and step.kind != "withdrawal"):
             return
         await self._watched(self._city.inboxes[step.sender.agency].until(eid, settled, incoming=False))
 
@@ -211,20 +212,21 @@ async def drive(home: Home, plans: Sequence[CasePlan], *, tick: Tick) -> Outcome
             agency: await stack.enter_async_context(SandboxClient.open(node_profile(home, agency))) for agency in NODES
         }
         inboxes = {agency: Inbox(client) for agency, client in clients.items()}
-        async with asyncio.TaskGroup() as tasks:
-            followers = [tasks.create_task(inbox.follow()) for inbox in inboxes.values()]
-            try:
-                return await Driver(City(clients, inboxes, sandboxes), tick=tick).drive(plans)
-            finally:
-                for follower in followers:
-                    follower.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                followers = [tasks.create_task(inbox.follow()) for inbox in inboxes.values()]
+                try:
+                    return await Driver(City(clients, inboxes, sandboxes), tick=tick).drive(plans)
+                finally:
+                    for follower in followers:
+                        follower.cancel()
+        except BaseExceptionGroup as problems:
+            raise first_of(problems) from None
 
 
 def recognise(folder: Path) -> Home:
     """The home in `folder` as its client profiles describe it. Errors: CLIENT_UNCONFIGURED."""
     home = Home(folder=folder.resolve(), city=Profile.load(folder / "clients" / "sandbox").city)
-    from services.provision import Ports
-
     ports = {agency.value: int(Profile.load(home.client(agency)).target.rpartition(":")[2]) for agency in PARTIES}
     gateway = int(Profile.load(home.client("committee")).target.rpartition(":")[2])
     return Home(folder=home.folder, city=home.city, ports=Ports(gateway=gateway, **ports))

@@ -32,16 +32,20 @@ SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 PERSON: Final = "P1"
 Reception = Literal["accept", "return", "leave"]
 
-# The hour of day at which an office sends a kind of document: only the order within a day follows from it.
-_HOURS: Final = {
-    "early_opinion_request": 9, "early_opinion": 11, "withdrawal": 9,
-    "arrest_request": 9, "arrest_evidence_supplement": 10, "arrest_decision": 11, "arrest_execution_receipt": 16,
-    "arrest_reconsideration": 9, "custody_extension_request": 9, "custody_extension_decision": 11,
-    "prosecution_transfer": 9, "prosecution_intake_result": 11, "evidence_supply_request": 10, "evidence_supply_reply": 15,
-    "return_supplementary_investigation": 16, "resubmission_after_supplement": 9, "public_prosecution": 9,
-    "court_intake_result": 11, "hearing_notice": 15, "judgment_service": 16, "appeal_transfer": 9,
-    "second_instance_judgment": 16,
-}  # fmt: skip
+# An office sends in the morning; what reports on the day, or answers what came that day, leaves in the afternoon. Two rounds a day
+# keep the instants few, and an instant is what a replay spends its time on.
+_MORNING_POST: Final = time(10)
+_AFTERNOON_POST: Final = time(16)
+_AFTERNOON: Final = frozenset(
+    {
+        "arrest_execution_receipt",
+        "evidence_supply_reply",
+        "hearing_notice",
+        "judgment_service",
+        "return_supplementary_investigation",
+        "second_instance_judgment",
+    }
+)
 _MEASURES: Final = {"detained": True, "arrested": True, "bailed": False, "residential_surveillance": False}
 _MORNING: Final = time(8, 30)
 _EXECUTED: Final = time(15)
@@ -157,7 +161,7 @@ class _Road:
         reception: Reception = "accept",
         derived: bool = True,
     ) -> int:
-        at = datetime.combine(on, time(_HOURS[kind]), tzinfo=SHANGHAI)
+        at = _at(on, _AFTERNOON_POST if kind in _AFTERNOON else _MORNING_POST)
         if self.steps:
             at = max(at, self.steps[-1].at)
         told = [*self._told_by(at), *acts]
@@ -275,10 +279,10 @@ class _Road:
         dates, court, procuratorate = self._dates, self._court, self._procuratorate
         if dates.accepted is None:
             return
-        acts = [PlannedAct("case_accepted", _at(dates.accepted, time(10, 30)), "", dates.is_derived("court_accepted"))]
+        acts = [PlannedAct("case_accepted", _at(dates.accepted, _MORNING_POST), "", dates.is_derived("court_accepted"))]
         track = {"summary": "summary_procedure", "fast_track": "fast_procedure"}.get(self._timeline.procedure)
         if track is not None:
-            acts.append(PlannedAct(track, _at(dates.accepted, time(10, 30)), "", True))
+            acts.append(PlannedAct(track, _at(dates.accepted, _MORNING_POST), "", True))
         self._lay(
             "court_intake_result", dates.accepted, court, procuratorate,
             outcome="accepted", acts=tuple(acts), answers=self._indictment, derived=dates.is_derived("court_accepted"),

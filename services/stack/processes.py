@@ -29,7 +29,7 @@ from services.chassis.clock import SystemClock
 from services.provision import HOST, NODES, Home, Ports
 from xieban.agency import NAMES, Agency
 from xieban.client import Profile
-from xieban.errors import Reason, XiebanError, failure
+from xieban.errors import Reason, failure
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REFUSED: Final = 78
@@ -68,7 +68,7 @@ class Stack:
         self.on_start: Callable[[], None] | None = None
         self._tell = tell
         self._clock = SystemClock()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         command = {
             "nats": [str(nats_server_binary()), "-c", str(home.nats_config)],
             **{
@@ -104,23 +104,22 @@ class Stack:
             async with asyncio.TaskGroup() as group:
                 watchers = [group.create_task(self._keep(child), name=child.name) for child in self._children.values()]
                 try:
-                    async with asyncio.timeout(READY_WITHIN):
-                        await self._ready()
+                    await self._ready()
                     yield
                 finally:
-                    self._stopping = True
+                    self._stopping.set()
                     await self._stop()
                     for watcher in watchers:
                         watcher.cancel()
-        except* (XiebanError, TimeoutError) as problems:
-            first = _first(problems)
-            raise (
-                first if isinstance(first, XiebanError) else failure(Reason.PEER_UNREACHABLE, peer="城市节点")
-            ) from None
+        except BaseExceptionGroup as problems:
+            raise first_of(problems) from None
 
     async def _ready(self) -> None:
+        patience = self._clock.ticks() + READY_WITHIN
         for name in self._children:
             while not await self._healthy(name):
+                if self._clock.ticks() > patience:
+                    raise failure(Reason.PEER_UNREACHABLE, peer=_TITLES[name])
                 await self._clock.sleep(0.05)
             self._tell(f"  {_TITLES[name]} 已就绪（{HOST}:{self.home.ports.all()[name]}）")
 
@@ -141,13 +140,13 @@ class Stack:
                 child.process = await asyncio.create_subprocess_exec(
                     *child.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, start_new_session=True
                 )
-            if self._stopping:  # the wish to stop came while the child was being born
+            if self._stopping.is_set():  # the wish to stop came while the child was being born
                 await end(child.process)
                 return
             if self.on_start is not None:
                 self.on_start()
             code = await child.process.wait()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if code == REFUSED:
                 self._tell(f"! {_TITLES[child.name]} 拒绝启动：\n{tail(child.log)}")
@@ -223,10 +222,10 @@ def _free(port: int) -> bool:
     return True
 
 
-def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
-    for problem in problems.exceptions:
-        return _first(problem) if isinstance(problem, BaseExceptionGroup) else problem
-    raise AssertionError("an exception group is never empty")
+def first_of(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What a task group really failed of: its first problem, however deep it lies."""
+    first = problems.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _ending(code: int) -> str:

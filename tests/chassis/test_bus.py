@@ -236,7 +236,7 @@ async def test_a_broker_killed_under_load_has_everything_it_confirmed(url: Broke
 
 async def test_a_frozen_broker_is_noticed_and_found_again(url: Broker) -> None:
     reader = Reader()
-    async with await connect(url) as bus, during(bus.consume(Consumer(), reader)):
+    async with await connect(url) as bus, during(bus.consume(Consumer(ack_wait_seconds=2), reader)):
         await publish_until_done(bus, letters(0, 5))
         url.freeze()
         assert not any(await bus.publish_many(letters(5, 900), timeout=0.3))

@@ -46,9 +46,7 @@ def _reviews(script: Script) -> None:
         ("A6201020000002026050030", "620102", "2026-05-21 09:00", "2026-06-02 09:00"),
     ):
         acts = [("detained", detained)] if detained else []
-        transfer = script.send(
-            case, "prosecution_transfer", POLICE, PP, when, division=division, acts=acts, pages=214
-        )
+        transfer = script.send(case, "prosecution_transfer", POLICE, PP, when, division=division, acts=acts, pages=214)
         script.settle(transfer, PP, POLICE, when)
     case, division = "A6201210000002026040002", "620121"
     transfer = script.send(case, "prosecution_transfer", POLICE, PP, "2026-04-20 09:00", division=division)

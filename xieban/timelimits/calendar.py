@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
-from importlib.metadata import version
 
 import chinese_calendar
 
@@ -123,7 +122,7 @@ class Calendar:
 def _published() -> Calendar:
     years = {day.year for day in chinese_calendar.constants.holidays}
     first, last = min(years), max(years)
-    return Calendar(f"chinesecalendar-{version('chinesecalendar')}({first}-{last})", first=first, last=last)
+    return Calendar(f"chinesecalendar-{chinese_calendar.__version__}({first}-{last})", first=first, last=last)
 
 
 def _days(year: int) -> Iterator[date]:

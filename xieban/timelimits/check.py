@@ -210,7 +210,8 @@ def _compare_results(example: Example, answers: _Answers) -> list[Mismatch]:
             continue
         if got != wanted:
             found.append(Mismatch(f"expected.{name}", got, wanted))
-    if answers.refusal is not None and not example.expected and example.due is None:
+    told = example.due is not None and answers.due is None  # the missing due date already carries the refusal
+    if answers.refusal is not None and not told and not {"error", "allowed", "accepted"} & set(example.expected):
         found.append(Mismatch("error", answers.refusal.reason.number, None))
     return found
 

@@ -32,9 +32,13 @@ def period_steps(
     intervals: Sequence[Excluded],
     travel: int,
     safe: tuple[date, str],
+    plain: date,
     add: Callable[[int, int], date],
 ) -> tuple[Step, ...]:
-    """Start, restarts, base, extensions, intervals, travel, last day, safe day. `add` moves from the start by months and days."""
+    """Start, restarts, base, extensions, intervals, travel, last day, safe day.
+
+    `plain`: base and extensions added; `add` moves from the start.
+    """
     steps = []
     if facts.start is not None:
         steps.append(Step(StepKind.START, local(facts.start, field="start"), rule.article, (rule.starts,)))
@@ -44,7 +48,7 @@ def period_steps(
             steps.append(Step(StepKind.RESTART, each.at, event.article, (event.name,)))
     months, days = (begun.months, begun.days)
     month_article = MONTH_ARTICLES[rule.month_rule] if months else ARTICLE + "②"
-    value = add(months, days)
+    value = add(months, days) if granted else plain
     steps.append(Step(StepKind.BASE, value, month_article, (months, days, rule.unit, begun.fallback)))
     for index, item in enumerate(granted, 1):
         so_far = measure(begun, granted[:index])
@@ -123,9 +127,9 @@ def readings_taken(rule: Rule, facts: Facts, length: Length, ended: Ended) -> li
         found.append("A10")
     if facts.custody_changes:
         found.append("A11")
-    if any(item.counts for item in ended.shifts):
+    if ended.shifts and any(item.counts for item in ended.shifts):
         found.append("A12")
-    if any(item.on_last_day for item in ended.shifts):
+    if ended.shifts and any(item.on_last_day for item in ended.shifts):
         found.append("A13")
     if facts.travel_hours:
         found.append("A35")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from xieban.timelimits.names import RuleId
 
 
@@ -30,8 +32,7 @@ class StepKind(StrEnum):
     SAFE = "safe"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step: the running date or time after it, the article it rests on, and its particulars (see `explain`)."""
 
     kind: StepKind

@@ -95,14 +95,15 @@ def _match(rule: Rule, extension: Extension, used: Sequence[str], exclusive: Gra
         and (exclusive is None or grant.whole or grant.after == exclusive.article)
         and (grant.times == 0 or used.count(grant.article) < grant.times)
     ]
-    if not open_:
-        raise _too_long(rule, "次数已满，或者尚未经过前一次延长", allowed[0].article)
     for grant in open_:
         if _fits(rule, extension, grant):
             return grant
+    if not open_ or any(_fits(rule, extension, grant) for grant in allowed):
+        raise _too_long(rule, "次数已满，或者尚未经过前一次延长", allowed[0].article)
     size = f"{extension.months}月{extension.days}日{extension.hours}小时"
     for grant in hinted:
-        if grant not in allowed and _fits(rule, extension, grant):
+        bounded = grant.months or grant.days or grant.hours
+        if bounded and grant not in allowed and _fits(rule, extension, grant):
             offices = "、".join(OFFICE_TEXTS[office] for office in grant.by)
             raise _refuse(rule, extension, f"延长{size}应由{offices}批准或者决定", grant.article)
     raise _too_long(rule, size, open_[0].article)

@@ -48,9 +48,10 @@ class Reckoner:
         rule, begun = self._rule, self._begun
         granted = self._granted()
         length = measure(begun, granted)
-        ended = self._end(self._add(length.months, length.days))
+        plain = self._add(length.months, length.days)
+        ended = self._end(plain)
         safe, reading = self._safe(length, ended, reduced=bool(granted))
-        stopped = any(
+        stopped = bool(self._excluded) and any(
             item.end is None and local_day(item.begin, field="from") <= ended.last_day for item in self._excluded
         )
         provisional = ended.provisional
@@ -79,6 +80,7 @@ class Reckoner:
                 intervals=self._excluded,
                 travel=self._travel,
                 safe=(safe, reading),
+                plain=plain,
                 add=self._add,
             ),
         )

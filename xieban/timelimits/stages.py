@@ -6,8 +6,9 @@ Holidays and excluded intervals are applied in `period`; the words are made in `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from xieban.errors import Reason, failure
 from xieban.timelimits.events import events
@@ -19,8 +20,7 @@ from xieban.timelimits.names import EventId
 from xieban.timelimits.table import Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """Where a limit starts: the moment and day of the act (or of the last restart), and its base in months and days."""
 
     moment: date
@@ -30,8 +30,7 @@ class Begun:
     fallback: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
+class Length(Struct, frozen=True):
     """Base and extensions summed. `pieces`: the parts in order, for the chained reading (A6); `alarm`: without what A16 says."""
 
     months: int
@@ -40,8 +39,7 @@ class Length:
     alarm: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A last day before and after the holiday step."""
 
     last_day: date

@@ -100,14 +100,17 @@ class Rule:
     @property
     def months(self) -> int:
         """The base in months: years are twelve months each (A29)."""
-        return self.base * {Unit.MONTH: 1, Unit.YEAR: 12}.get(self.unit, 0)
+        if self.unit is Unit.MONTH:
+            return self.base
+        return self.base * 12 if self.unit is Unit.YEAR else 0
 
     @property
     def span(self) -> tuple[int, int, int]:
         """The base as months, days, hours; the last day of a sentence term needs the term itself."""
         if self.unit is Unit.HOUR:
             return 0, 0, self.base
-        return (self.months, 0, 0) if self.months else (0, self.base, 0)
+        months = self.months
+        return (months, 0, 0) if months else (0, self.base, 0)
 
 
 def rule(rule_id: str) -> Rule:

@@ -137,5 +137,3 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
-
-

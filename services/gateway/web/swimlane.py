@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from services.gateway.clocks import SHANGHAI, Limit
@@ -17,7 +17,6 @@ from services.gateway.web import wording
 from services.gateway.web.wording import Badge
 from xieban.agency import PARTIES
 from xieban.marshal import moment
-from xieban.timelimits import rule
 
 WIDTH = 900
 GUTTER = 64
@@ -58,10 +57,11 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A limit: elapsed from `x` to `end`, remaining to `due`; `tick` is where it runs out, if that is on the picture."""
+    """A limit: in time from `x` to `end`, over time on to `over`, remaining to `due`; `tick` is where it runs out, if shown."""
 
     x: float
     end: float
+    over: float
     due: float
     tick: float | None
     y: float
@@ -125,6 +125,7 @@ class _Axis:
     times: list[int] = field(default_factory=list)
     places: list[float] = field(default_factory=list)
     handoffs: list[float] = field(default_factory=list)
+    sent: dict[str, tuple[int, float]] = field(default_factory=dict)
     width: float = WIDTH
 
     @classmethod
@@ -151,7 +152,16 @@ class _Axis:
                 axis.handoffs.append(place)
             place += room[index] / 2
         axis.width = max(float(WIDTH), place + RIGHT)
+        axis.sent = {
+            handoff.eid: (handoff.sent_at, axis.handoffs[index])
+            for index, handoff in enumerate(sorted(handoffs, key=lambda item: item.sent_at))
+        }
         return axis
+
+    def beside(self, eid: str, time: int) -> float:
+        """The place of `time`, or of the handoff that caused it on the same day: a bar begins and ends at its arrow."""
+        sent, place = self.sent.get(eid, (0, 0.0))
+        return place if sent and abs(time - sent) < wording.DAY else self.x(time)
 
     def x(self, time: int) -> float:
         index = bisect_right(self.times, time)
@@ -208,22 +218,28 @@ def _bars(limits: Iterable[Limit], axis: _Axis, *, now: int) -> tuple[dict[str, 
     ends: dict[str, list[float]] = {}
     bars: list[tuple[str, Bar]] = []
     for limit in limits:
-        x, due = axis.x(limit.started_at), axis.x(limit.overdue_from)
-        end = axis.x(limit.ended_at if limit.ended_at is not None else max(limit.started_at, now))
-        name = rule(limit.rule).name
         badge = wording.urgency(limit, now=now)
-        label = f"{name} {badge.sign} {wording.remaining(limit, now=now)}"
-        right = max(end, due if limit.ended_at is None or limit.state == "late" else end, x + len(label) * LETTER)
+        x, due = axis.beside(limit.start_eid, limit.started_at), axis.x(limit.overdue_from)
+        over = axis.beside(limit.end_eid, limit.ended_at) if limit.ended_at is not None else axis.x(now)
+        over = max(over, x + 3)
+        breached = badge.tone == "overdue"
+        end = min(over, due) if breached else over
+        name = wording.limit_name(limit.rule)
+        label = name.removesuffix("期限") + (
+            "" if limit.state == "met" else f" {badge.sign} {wording.remaining(limit, now=now)}"
+        )
+        shown = limit.ended_at is None or breached
+        right = max(over, due if shown else over, x + len(label) * LETTER)
         rows = ends.setdefault(limit.bearer_agency, [])
         row = next((index for index, taken in enumerate(rows) if taken + 8 <= x), len(rows))
         if row == len(rows):
             rows.append(0.0)
         rows[row] = right
-        shown = limit.ended_at is None or limit.state == "late"
         bar = Bar(
             x=x,
-            end=max(end, x + 3),
-            due=max(due, end) if limit.ended_at is None else end,
+            end=end,
+            over=over,
+            due=max(due, over) if limit.ended_at is None else over,
             tick=due if shown else None,
             y=TRACK + row * BAR_ROW,
             label=label,
@@ -236,7 +252,4 @@ def _bars(limits: Iterable[Limit], axis: _Axis, *, now: int) -> tuple[dict[str, 
 
 
 def _placed(bar: Bar, lane: Lane) -> Bar:
-    return Bar(
-        x=bar.x, end=bar.end, due=bar.due, tick=bar.tick, y=lane.top + bar.y, label=bar.label, tone=bar.tone,
-        title=bar.title,
-    )  # fmt: skip
+    return replace(bar, y=lane.top + bar.y)

@@ -73,9 +73,10 @@ def at(value: int) -> str:
     return f"{moment(value).astimezone(SHANGHAI):%Y-%m-%d %H:%M}"
 
 
-def at_short(value: int) -> str:
-    """`03-05 14:20`."""
-    return f"{moment(value).astimezone(SHANGHAI):%m-%d %H:%M}"
+def at_after(value: int, *, earlier: int) -> str:
+    """A time that stands beside an earlier one: the year is left out where it is the same."""
+    local, before = moment(value).astimezone(SHANGHAI), moment(earlier).astimezone(SHANGHAI)
+    return f"{local:%m-%d %H:%M}" if local.year == before.year else at(value)
 
 
 def iso(value: int) -> str:
@@ -83,12 +84,12 @@ def iso(value: int) -> str:
 
 
 def span(microseconds: int) -> str:
-    """`4天3小时`; within a day `3小时5分`."""
+    """`4天3小时`; within a day `3小时5分`; nothing that is zero except when all is."""
     days, rest = divmod(max(0, microseconds), DAY)
     hours, rest = divmod(rest, HOUR)
-    if days:
-        return f"{days}天{hours}小时"
-    return f"{hours}小时{rest // 60_000_000}分"
+    minutes = rest // 60_000_000
+    parts = [(days, "天"), (hours, "小时")] if days else [(hours, "小时"), (minutes, "分")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0分"
 
 
 def due(text: str) -> str:
@@ -151,9 +152,15 @@ def log_detail(kind_of_entry: str, detail: str) -> str:
     """The code of an entry in words where there are words for it."""
     if detail in _NUMBERS:
         return f"{detail} {_NUMBERS[detail].value.happened}"
-    if detail in RULES:
-        return RULES[detail].name
+    if kind_of_entry.startswith(("CLOCK_", "OVERDUE")):
+        return limit_name(detail)
     return kind(detail)
+
+
+def limit_name(rule_id: str) -> str:
+    """The name of a limit with Chinese brackets."""
+    name = RULES[rule_id].name if rule_id in RULES else rule_id
+    return name.replace("(", "（").replace(")", "）")
 
 
 def start_event(name: str) -> str:

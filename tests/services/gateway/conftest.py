@@ -89,9 +89,7 @@ class Gateway:
         return found
 
 
-async def gateway_at(
-    path: Path, script: Script, *, now: str = "2026-01-05 09:00"
-) -> tuple[Gateway, Database]:
+async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00") -> tuple[Gateway, Database]:
     database = await Database.open(path, migrations=MIGRATIONS)
     clock = ManualClock(moment(at(now)))
     wire = Wire()

@@ -637,7 +637,9 @@ class WatchInboxRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
-class WatchInboxResponse(message.Message):
+class InboxEvent(message.Message):
+    """Something happened to a handoff; the handoff as it was then."""
+
     DESCRIPTOR: descriptor.Descriptor
 
     CURSOR_FIELD_NUMBER: builtins.int
@@ -654,5 +656,25 @@ class WatchInboxResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["handoff", b"handoff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["cursor", b"cursor", "handoff", b"handoff"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchInboxResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def events(self) -> containers.RepeatedCompositeFieldContainer[InboxEvent]:
+        """In order of their cursors; as many as there were to tell, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        events: abc.Iterable[InboxEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["events", b"events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -1,0 +1,62 @@
+"""What every command that talks to a node shares: the profile and JSON options, and running one conversation to its end.
+
+The client is imported when a conversation begins, because gRPC alone would double the time `--help` takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from xieban.errors import Reason, failure
+
+ProfileFolder = Annotated[
+    Path | None, typer.Option("--profile", envvar="XIEBAN_PROFILE", help="接口配置目录", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="最多列出多少条")]
+
+_T = TypeVar("_T")
+
+
+def as_agency(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open XiebanClient. Errors: CLIENT_UNCONFIGURED, and whatever the calls raise."""
+    from xieban.client import XiebanClient
+
+    return asyncio.run(_with(XiebanClient, _named(profile), talk))
+
+
+def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open OversightClient."""
+    from xieban.client import OversightClient
+
+    return asyncio.run(_with(OversightClient, _named(profile), talk))
+
+
+async def _with(client: Any, folder: Path, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    async with client.open(folder) as opened:
+        return await talk(opened)
+
+
+def _named(profile: Path | None) -> Path:
+    if profile is None:
+        raise failure(Reason.CLIENT_UNCONFIGURED, detail="没有给出 --profile，也没有设置 XIEBAN_PROFILE")
+    return profile
+
+
+async def first(limit: int, read: Callable[[Any], Awaitable[tuple[tuple[_T, ...], str]]]) -> tuple[_T, ...]:
+    """The first `limit` rows of a paged list."""
+    from xieban.client import Page
+
+    rows: list[_T] = []
+    token = ""
+    while len(rows) < limit:
+        found, token = await read(Page(size=min(200, limit - len(rows)), token=token))
+        rows.extend(found)
+        if not token:
+            break
+    return tuple(rows)

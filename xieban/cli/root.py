@@ -1,0 +1,75 @@
+"""The command tree, and the one place where a failure becomes words and an exit code.
+
+Exit codes: 0 done; 1 refused or failed, with 发生/原因/办法/编号 on stderr; 2 the command line itself is wrong. Never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+from xieban.cli.cases import cases_app
+from xieban.cli.handoffs import handoffs_app
+from xieban.cli.limits import limits_app
+from xieban.cli.running import register
+from xieban.cli.words import speak_chinese, usage_problem
+from xieban.errors import Reason, XiebanError, failure
+
+HELP = "协办：公安、检察、法院之间的刑事案件流转。"
+
+
+def build() -> typer.Typer:
+    """The whole tree."""
+    app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+    register(limits_app)
+    app.add_typer(cases_app, name="case")
+    app.add_typer(handoffs_app, name="handoff")
+    app.add_typer(limits_app, name="limits")
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; returns the exit code."""
+    # gRPC writes its own English lines on a failed connection; what happened is said once, by us.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    command = typer.main.get_command(build())
+    speak_chinese(command)
+    try:
+        code = command.main(list(arguments), prog_name="xieban", standalone_mode=False)
+        sys.stdout.flush()
+    except XiebanError as error:
+        return _say(error, 1)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except TyperException as error:
+        return _usage(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _say(failure(Reason.DEFECT, trace=type(error).__name__), 1)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error, file=sys.stderr)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "xieban"
+    print(
+        f"发生：命令没有执行\n原因：{usage_problem(error)}\n办法：用 {path} --help 查看用法\n编号：XB-1001",
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _say(error: XiebanError, code: int) -> int:
+    print(error.explain(), file=sys.stderr)
+    return code

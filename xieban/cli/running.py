@@ -1,0 +1,55 @@
+"""`xieban limits list`: the limits that run in the city, as the gateway reckons them. For the committee's profile."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_committee, first
+from xieban.cli.printing import as_json, table
+from xieban.cli.speaking import LIMITS
+from xieban.errors import Reason, failure
+
+
+def list_command(
+    state: Annotated[str, typer.Option("--state", metavar="状态", help="running、overdue、met 或 late")] = "",
+    case: Annotated[str, typer.Option("--case", metavar="编号", help="只列这件案件")] = "",
+    profile: ProfileFolder = None,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """列出全市的法定期限，先到期的在前（需要监督方的接口配置）。"""
+    if state and state not in LIMITS:
+        raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(LIMITS))
+
+    async def talk(client: Any) -> Any:
+        if case:
+            rows = (await client.timeline(case)).limits
+            return tuple(row for row in rows if state in ("", row.state))[:limit]
+        return await first(limit, lambda page: client.limits(page, state=state))
+
+    rows = as_committee(profile, talk)
+    if json:
+        as_json({"limits": rows})
+        return
+    table(
+        ("期限", "状态", "届满", "责任单位", "起算", "案件编号", "依据"),
+        [
+            (
+                row.name,
+                LIMITS.get(row.state, row.state),
+                row.due + ("（暂定）" if row.provisional else ""),
+                row.bearer.name if row.bearer else "—",
+                row.started_at.date(),
+                row.case_id,
+                row.article,
+            )
+            for row in rows
+        ],
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the `limits` group."""
+    app.command("list")(list_command)
