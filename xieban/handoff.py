@@ -8,33 +8,46 @@ What is allowed in law (kinds, stages, parties) is not here: see `xieban.procedu
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 HEADER_VERSION = 1
+
+# The schema is closed for values too: what is signed by a peer is still from outside. Integers stay within what every JSON reader
+# takes exactly; a text is a code, a digest or a tag, so that a name or a document number in clear has no field to travel in.
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Micros = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+Code = Annotated[str, Meta(max_length=64)]
+Item = Annotated[str, Meta(max_length=128)]
+Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+MaybeDigest = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
+RandomId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{24}\Z")]
+CaseNumber = Annotated[str, Meta(pattern=r"\A[A-Z0-9]{4,32}\Z")]
+MaybeTag = Annotated[str, Meta(pattern=r"\A(P[1-9][0-9]{0,2})?\Z")]
 
 
 class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One end of a handoff: city token, agency, division code of the office."""
 
-    city: str
-    agency: str
-    office: str
+    city: Code
+    agency: Code
+    office: Code
 
 
 class CaseRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The case and the stage it is in, as the sender knows it when it seals."""
 
-    id: str
-    stage: str
+    id: CaseNumber
+    stage: Code
 
 
 class Lane(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Place in the lane (case, from agency, to agency): `seq` is gapless from 1, `prev` the eid of seq − 1 (empty for 1)."""
 
-    seq: int
-    prev: str
+    seq: Count
+    prev: MaybeDigest
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,9 +57,9 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     from a published rule instead of a document.
     """
 
-    what: str
-    at: int
-    person: str
+    what: Code
+    at: Micros
+    person: MaybeTag
     custody: bool | None
     derived: bool
 
@@ -54,39 +67,43 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The dossier by digest only: SHA-256(salt ‖ manifest), hex, with its size. The salt travels with the dossier."""
 
-    commit: str
-    files: int
-    bytes: int
-    pages: int
+    commit: Digest
+    files: Count
+    bytes: Count
+    pages: Count
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC."""
 
-    v: int
-    id: str
-    client_ref_hash: str
+    v: Count
+    id: RandomId
+    client_ref_hash: Digest
     sender: Party = msgspec.field(name="from")
     receiver: Party = msgspec.field(name="to")
-    inc: int
+    inc: Count
     case: CaseRef
-    kind: str
-    outcome: str
+    kind: Code
+    outcome: Code
     lane: Lane
-    re: list[str]
+    re: list[Digest]
     secrecy: Literal["none", "internal"]
     acts: list[Act]
-    sent_at: int
+    sent_at: Micros
     dossier: Commitment
-    rules: str
+    rules: Code
+
+
+MAX_REFERENCES = 32
+MAX_ACTS = 64
 
 
 class Defect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a handoff was returned or rejected: rule or reason code, article, and the item it concerns. Codes only."""
 
-    code: str
-    article: str
-    item: str
+    code: Code
+    article: Code
+    item: Item
 
 
 FactKind = Literal["delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn"]
@@ -95,29 +112,29 @@ FactKind = Literal["delivered", "complete", "accepted", "returned", "answered", 
 class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One statement of the receiver about one header (`of`). `answer` is the eid of the answering header, or empty."""
 
-    of: str
+    of: Digest
     kind: FactKind
-    at: int
+    at: Micros
     defects: list[Defect]
-    answer: str
+    answer: MaybeDigest
 
 
 class Node(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node that speaks or is spoken to: city token, agency."""
 
-    city: str
-    agency: str
+    city: Code
+    agency: Code
 
 
 class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Facts of one node for one sender, sealed together. At most 32 facts."""
 
-    v: int
-    id: str
+    v: Count
+    id: RandomId
     sender: Node = msgspec.field(name="from")
     receiver: Node = msgspec.field(name="to")
-    inc: int
-    at: int
+    inc: Count
+    at: Micros
     facts: list[Fact]
 
 
@@ -127,11 +144,11 @@ MAX_FACTS = 32
 class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A node's signed word that it holds these statements durably. Never resent by itself: the author asks by resending."""
 
-    v: int
+    v: Count
     sender: Node = msgspec.field(name="from")
     receiver: Node = msgspec.field(name="to")
-    at: int
-    holds: list[str]
+    at: Micros
+    holds: list[Digest]
 
 
 MAX_HOLDS = 200

@@ -67,6 +67,11 @@ def sealed_from_bytes(data: bytes) -> Sealed:
     return sealed
 
 
+def stored_payload(data: bytes) -> bytes:
+    """The payload of an envelope that was verified when it was stored. Not for anything from outside."""
+    return seal_pb2.Sealed.FromString(data).payload
+
+
 def office_to_pb(value: Office) -> handoff_pb2.Office:
     return handoff_pb2.Office(agency=value.agency, division=value.division)
 

@@ -111,6 +111,9 @@ class Directory:
             )
             for entry in entries
         }
+        # A name that is not the key's digest, or names two agencies, would let one of them speak for the other.
+        if len(self._keys) != len(entries) or any(keyid(bytes.fromhex(e.public)) != e.keyid for e in entries):
+            raise failure(Reason.CONFIG_INVALID, file="directory.json", detail="密钥编号与公钥不符或者重复")
 
     @classmethod
     def load(cls, file: Path) -> Directory:

@@ -6,12 +6,10 @@ the functions at the end, so that there is one way to make a statement and one w
 
 from __future__ import annotations
 
-import unicodedata
-
 from xieban import canonical
 from xieban.agency import Agency
 from xieban.errors import Reason, failure
-from xieban.handoff import HEADER_VERSION, MAX_FACTS, MAX_HOLDS, Header, Receipt, Ticket
+from xieban.handoff import HEADER_VERSION, MAX_ACTS, MAX_FACTS, MAX_HOLDS, MAX_REFERENCES, Header, Receipt, Ticket
 from xieban.marshal import sealed_from_bytes
 from xieban.seal import Directory, Sealed, SealKey, StatementType
 from xieban.subjects import Address
@@ -26,8 +24,8 @@ def open_header(data: bytes, *, address: Address, directory: Directory) -> tuple
     ends = (header.sender.city, header.sender.agency, header.receiver.city, header.receiver.agency)
     _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
     _match(header.v == HEADER_VERSION, "v")
-    _match(header.lane.seq >= 1 and header.inc >= 0, "lane")
-    _match(len(header.re) <= 32 and len(header.acts) <= 64, "acts")
+    _match(header.lane.seq >= 1 and (header.lane.seq == 1) == (header.lane.prev == ""), "lane")
+    _match(len(header.re) <= MAX_REFERENCES and len(header.acts) <= MAX_ACTS, "acts")
     return sealed, header
 
 
@@ -70,7 +68,7 @@ def _seal(what: StatementType, value: Header | Receipt | Ticket, key: SealKey) -
     payload = canonical.encode(value)
     if len(payload) > canonical.MAX_PAYLOAD:
         raise failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=len(payload), limit=canonical.MAX_PAYLOAD)
-    if not unicodedata.is_normalized("NFC", payload.decode()):
+    if not canonical.is_clean(payload):
         raise failure(Reason.PAYLOAD_NOT_CANONICAL)
     return key.seal(what, payload)
 

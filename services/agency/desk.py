@@ -20,7 +20,7 @@ from services.chassis.clock import Clock
 from services.chassis.database import Database
 from xieban import canonical
 from xieban.handoff import Defect, Fact, FactKind, Header, State
-from xieban.marshal import micros, sealed_from_bytes, sealed_to_bytes
+from xieban.marshal import micros, sealed_to_bytes, stored_payload
 from xieban.procedure import Table, table
 from xieban.seal import Directory, Sealed
 
@@ -76,7 +76,7 @@ def fact(work: Work, eid: str, kind: FactKind, *, defects: Sequence[Defect] = ()
 
 def header_of(entry: Entry) -> Header:
     """The header of a stored handoff; it was verified when it was stored."""
-    return canonical.read(sealed_from_bytes(entry.sealed).payload, Header)
+    return canonical.read(stored_payload(entry.sealed), Header)
 
 
 def entry_of(header: Header, sealed: Sealed, *, box: Box, state: State, client_ref: str, trace: str) -> Entry:

@@ -146,6 +146,9 @@ class Puller:
     async def _process(self, batch: Sequence[Incoming]) -> None:
         try:
             verdicts = await self._in_hand(batch)
+        except asyncio.CancelledError:
+            self._queue.extendleft(reversed(batch))  # what a stop interrupts is given back with the rest
+            raise
         except Exception as error:
             if len(batch) > 1:
                 for single in batch:

@@ -27,7 +27,7 @@ from xieban import ids, subjects
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Header, Receipt
-from xieban.marshal import micros, sealed_from_bytes
+from xieban.marshal import micros
 from xieban.procedure import table
 from xieban.seal import Directory
 from xieban.statement import open_header, open_receipt
@@ -88,8 +88,9 @@ class Ingest:
                 self._open(message, batch)
                 batch.verdicts.append(Verdict.ACK)
             except XiebanError as error:
-                name = _digest(message.data)
-                batch.refusals[name] = Refusal(eid=name, subject=message.subject[:200], number=error.reason.number)
+                # Never by eid: a forgery bears the eid of what it imitates.
+                name = hashlib.sha256(message.data).hexdigest()
+                batch.refusals[name] = Refusal(digest=name, subject=message.subject[:200], number=error.reason.number)
                 batch.verdicts.append(Verdict.DEAD)
                 logger.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
         return batch
@@ -138,7 +139,7 @@ async def _record(store: Store, batch: _Batch, *, now: int) -> list[Note]:
         fresh[eid] = replace(statement, equivocal=True)
         case = batch.handoffs[eid].case_id if eid in batch.handoffs else ""
         notes.append(Note("EQUIVOCATION", case, eid, Reason.EQUIVOCATION.number))
-        batch.refusals[eid] = Refusal(eid=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number)
+        batch.refusals[eid] = Refusal(digest=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number)
     await store.statements_add(list(fresh.values()))
     await store.refused_add([batch.refusals[eid] for eid, item in fresh.items() if item.equivocal], at=now)
     handoffs = [batch.handoffs[eid] for eid in held if eid in batch.handoffs]
@@ -152,9 +153,9 @@ async def _record(store: Store, batch: _Batch, *, now: int) -> list[Note]:
 
 async def _refuse(store: Store, batch: _Batch, *, now: int) -> list[Note]:
     known = await store.refused_known(batch.refusals.keys())
-    new = [refusal for eid, refusal in batch.refusals.items() if eid not in known]
+    new = [refusal for digest, refusal in batch.refusals.items() if digest not in known]
     await store.refused_add(new, at=now)
-    return [Note("REFUSED", "", refusal.eid, refusal.number) for refusal in new]
+    return [Note("REFUSED", "", refusal.digest, refusal.number) for refusal in new]
 
 
 async def _follow(
@@ -302,11 +303,3 @@ def _bound(*numbers: int) -> None:
     """No number that the calendar or the database could not hold: one would fail its whole batch for ever."""
     if not all(0 <= number < LATEST for number in numbers):
         raise failure(Reason.FIELD_INVALID, field="at", detail="时间或者数量超出范围")
-
-
-def _digest(data: bytes) -> str:
-    """How a refused message is named: its eid if it is an envelope at all, else a digest of its bytes."""
-    try:
-        return sealed_from_bytes(data).eid
-    except XiebanError:
-        return hashlib.sha256(data).hexdigest()

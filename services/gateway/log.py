@@ -7,8 +7,9 @@ entry before, so that a changed, removed or inserted entry breaks every hash aft
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -65,7 +66,7 @@ async def append(transaction: Transaction, notes: Sequence[Note], *, at: int) ->
     )
 
 
-def first_broken(rows: Iterable[Row]) -> int | None:
+def first_broken(rows: Iterable[Row | Mapping[str, Any]]) -> int | None:
     """The position of the first entry that does not fit the chain, reading rows in order from the first; None when all fit."""
     prev = GENESIS
     for expected, row in enumerate(rows, start=1):

@@ -190,11 +190,11 @@ class Reading:
             )
 
     async def facts_waiting(self) -> int:
-        """Facts whose header has not come yet, and was not refused either."""
+        """Facts whose header has not come yet. What its receiver rejected may have been refused here too, and never comes."""
         async with self._database.read() as transaction:
             row = await transaction.one(
                 "SELECT COUNT(*) AS n FROM receipt_fact f LEFT JOIN handoff h ON h.eid = f.of_eid WHERE h.eid IS NULL "
-                "AND f.of_eid NOT IN (SELECT eid FROM refused)"
+                "AND f.kind <> 'rejected'"
             )
             return int(row["n"]) if row is not None else 0
 

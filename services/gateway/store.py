@@ -53,9 +53,9 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something that was not taken: digest or eid, subject, reason number. No content."""
+    """Something that was not taken: digest of its bytes (the eid of an equivocal one), subject, reason number. No content."""
 
-    eid: str
+    digest: str
     subject: str
     number: str
 
@@ -205,13 +205,13 @@ class Store:
             [(case, item.eid, item.number) for case, item in new],
         )
 
-    async def refused_known(self, eids: Collection[str]) -> set[str]:
-        return {row["eid"] for row in await self._among("SELECT eid FROM refused WHERE eid IN ({})", eids)}
+    async def refused_known(self, digests: Collection[str]) -> set[str]:
+        return {row["digest"] for row in await self._among("SELECT digest FROM refused WHERE digest IN ({})", digests)}
 
     async def refused_add(self, refusals: Sequence[Refusal], *, at: int) -> None:
         await self._transaction.many(
-            "INSERT INTO refused (eid, subject, number, refused_at) VALUES (?,?,?,?)",
-            [(item.eid, item.subject, item.number, at) for item in refusals],
+            "INSERT INTO refused (digest, subject, number, refused_at) VALUES (?,?,?,?)",
+            [(item.digest, item.subject, item.number, at) for item in refusals],
         )
 
     async def _among(self, sql: str, values: Collection[Value]) -> list[Row]:

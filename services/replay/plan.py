@@ -164,6 +164,10 @@ class _Road:
         at = _at(on, _AFTERNOON_POST if kind in _AFTERNOON else _MORNING_POST)
         if self.steps:
             at = max(at, self.steps[-1].at)
+        on_the_spot = kind.endswith("intake_result") and outcome == "accepted"
+        if answers is not None and not on_the_spot and at == self.steps[answers].at and at.time() < _AFTERNOON_POST:
+            # Nobody decides by the very post that brought the request; only the intake check is made on the spot (检规157).
+            at = _at(at.date(), _AFTERNOON_POST)
         told = [*self._told_by(at), *acts]
         for act in sorted(told, key=lambda item: item.at):
             self._held = {**_MEASURES, "released": False}.get(act.what, self._held)
@@ -246,10 +250,9 @@ class _Road:
         acts: tuple[PlannedAct, ...] = ()
         if self._timeline.procedure == "fast_track":
             acts = (PlannedAct("fast_track_proposed", _at(dates.transferred), person="", derived=True),)
-        number = self._lay("prosecution_transfer", dates.transferred, police, procuratorate, acts=acts)
-        self._lay(
-            "prosecution_intake_result", dates.transferred, procuratorate, police, outcome="accepted", answers=number
-        )
+        transferred = self._returned_at_intake(acts)
+        number = self._lay("prosecution_transfer", transferred, police, procuratorate, acts=acts)
+        self._lay("prosecution_intake_result", transferred, procuratorate, police, outcome="accepted", answers=number)
         for returned, resubmitted in dates.returns:
             number = self._lay("return_supplementary_investigation", returned, procuratorate, police)
             number = self._lay("resubmission_after_supplement", resubmitted, police, procuratorate, answers=number)
@@ -263,6 +266,23 @@ class _Road:
             "public_prosecution", dates.prosecuted, procuratorate, self._court,
             acts=acts, derived=dates.is_derived("prosecuted"),
         )  # fmt: skip
+
+    def _returned_at_intake(self, acts: tuple[PlannedAct, ...]) -> date:
+        """Now and then the first transfer is found incomplete and comes back; the day of the transfer that counts."""
+        dates = self._dates
+        assert dates.transferred is not None
+        assert dates.prosecuted is not None
+        following = dates.returns[0][0] if dates.returns else dates.prosecuted
+        if self._draw("incomplete transfer", 12) or (following - dates.transferred).days < 8:
+            return dates.transferred
+        number = self._lay(
+            "prosecution_transfer", dates.transferred, self._police, self._procuratorate, acts=acts, reception="leave"
+        )
+        self._lay(
+            "prosecution_intake_result", dates.transferred, self._procuratorate, self._police,
+            outcome="supplement", answers=number,
+        )  # fmt: skip
+        return dates.transferred + days(1 + self._draw("supplemented", 2))
 
     def _supply(self, asked: date, supplied: date) -> None:
         police, procuratorate = self._police, self._procuratorate

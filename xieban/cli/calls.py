@@ -5,7 +5,6 @@ The client is imported when a conversation begins, because gRPC alone would doub
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -25,6 +24,8 @@ _T = TypeVar("_T")
 
 def as_agency(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
     """`talk` with an open XiebanClient. Errors: CLIENT_UNCONFIGURED, and whatever the calls raise."""
+    import asyncio
+
     from xieban.client import XiebanClient
 
     return asyncio.run(_with(XiebanClient, _named(profile), talk))
@@ -32,6 +33,8 @@ def as_agency(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
 
 def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
     """`talk` with an open OversightClient."""
+    import asyncio
+
     from xieban.client import OversightClient
 
     return asyncio.run(_with(OversightClient, _named(profile), talk))

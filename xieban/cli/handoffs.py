@@ -157,7 +157,7 @@ async def _resolved(client: Any, which: str) -> str:
         return text
     if len(text) < 8 or not all(sign in "0123456789abcdef" for sign in text):
         raise failure(Reason.FIELD_INVALID, field="流转", detail="应为 64 位十六进制编号，或其前 8 位以上")
-    matches = {row.eid for row in await first(MAX_LOOKED_AT, client.list) if row.eid.startswith(text)}
+    matches: set[str] = {row.eid for row in await first(MAX_LOOKED_AT, client.list) if row.eid.startswith(text)}
     if len(matches) > 1:
         raise failure(Reason.FIELD_INVALID, field="流转", detail=f"有 {len(matches)} 份流转以此开头，请多给几位")
     if not matches:

@@ -7,36 +7,59 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import typer
 from typer.exceptions import TyperException
 
-from xieban.cli.cases import cases_app
-from xieban.cli.handoffs import handoffs_app
-from xieban.cli.limits import limits_app
-from xieban.cli.running import register
 from xieban.cli.words import speak_chinese, usage_problem
 from xieban.errors import Reason, XiebanError, failure
 
 HELP = "协办：公安、检察、法院之间的刑事案件流转。"
 
 
-def build() -> typer.Typer:
-    """The whole tree."""
+def build(chosen: str | None = None) -> typer.Typer:
+    """The command tree. With `chosen`, only that group is filled, the others are a line of help: each costs its own imports."""
     app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
-    register(limits_app)
-    app.add_typer(cases_app, name="case")
-    app.add_typer(handoffs_app, name="handoff")
-    app.add_typer(limits_app, name="limits")
+    for name, (text, load) in _GROUPS.items():
+        group = load() if chosen in (None, name) else typer.Typer()
+        app.add_typer(group, name=name, help=text, no_args_is_help=True)
     return app
+
+
+def _case() -> typer.Typer:
+    from xieban.cli.cases import cases_app
+
+    return cases_app
+
+
+def _handoff() -> typer.Typer:
+    from xieban.cli.handoffs import handoffs_app
+
+    return handoffs_app
+
+
+def _limits() -> typer.Typer:
+    from xieban.cli.limits import limits_app
+    from xieban.cli.running import register
+
+    register(limits_app)
+    return limits_app
+
+
+_GROUPS: Final[dict[str, tuple[str, Callable[[], typer.Typer]]]] = {
+    "case": ("本单位的案件。", _case),
+    "handoff": ("流转：发送、接收、退回、答复、撤回。", _handoff),
+    "limits": ("法定期限：核对算例、推算过程、全部期限、正在计算的期限。", _limits),
+}
 
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; returns the exit code."""
     # gRPC writes its own English lines on a failed connection; what happened is said once, by us.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(next((word for word in arguments if not word.startswith("-")), "")))
     speak_chinese(command)
     try:
         code = command.main(list(arguments), prog_name="xieban", standalone_mode=False)

@@ -51,5 +51,6 @@ def list_command(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the `limits` group."""
-    app.command("list")(list_command)
+    """Add the command to the `limits` group, once."""
+    if all(command.name != "list" for command in app.registered_commands):
+        app.command("list")(list_command)

@@ -20,18 +20,26 @@ _NOTES: Final = (
 )
 
 
-class ChineseFormatter(typer.Context.formatter_class):
+# The library keeps the class to itself; a context only hands it out.
+_Formatter: Any = typer.Context.formatter_class
+
+
+class ChineseFormatter(_Formatter):  # type: ignore[misc]
     """Help with Chinese headings and notes."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         shown = args.replace("COMMAND [ARGS]...", "命令 [参数]...").replace("[OPTIONS]", "[选项]")
+        shown = re.sub(r"\{([^{}|]+)\}", r"\1", shown)
         super().write_usage(prog, shown, prefix="用法：" if prefix is None else prefix)
 
     def section(self, name: str) -> AbstractContextManager[None]:
-        return super().section(_HEADINGS.get(name, name))
+        section: AbstractContextManager[None] = super().section(_HEADINGS.get(name, name))
+        return section
 
     def write_dl(self, rows: Sequence[tuple[str, str]], *args: Any, **options: Any) -> None:
-        super().write_dl([(first, _noted(second)) for first, second in rows], *args, **options)
+        super().write_dl(
+            [(re.sub(r" <(path|str|int)[^>]*>", "", first), _noted(second)) for first, second in rows], *args, **options
+        )
 
 
 class ChineseContext(typer.Context):

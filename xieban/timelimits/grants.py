@@ -19,19 +19,21 @@ from xieban.timelimits.names import EventId
 from xieban.timelimits.table import Grant, Rule
 from xieban.timelimits.terms import OFFICE_TEXTS, Effect, MonthRule, Office
 
+# First match wins. A full office name carries its province and city, so a level counts only right before the kind of office.
 _OFFICE_WORDS: tuple[tuple[str, Office], ...] = (
     ("^法定|^依法|^法律|^statut", Office.STATUTE),
     ("全国人.*常委|npcsc", Office.NPCSC),
     ("最高人民检察院|最高检|supreme.*procurat", Office.SUPREME_PROCURATORATE),
     ("最高人民法院|最高法|supreme.*court|^spc$", Office.SUPREME_COURT),
-    ("省.*检|自治区.*检|直辖市.*检|provincial.*procurat", Office.PROVINCIAL_PROCURATORATE),
+    ("省级?(人民)?检|自治区(人民)?检|直辖市(人民)?检|provincial.*procurat", Office.PROVINCIAL_PROCURATORATE),
     ("高级人民法院|高级法院|高院|省高|high.*court", Office.HIGH_COURT),
     ("上一?级.*检|upper.*procurat", Office.UPPER_PROCURATORATE),
     ("上一?级.*法院|中级人民法院|中院|upper.*court", Office.UPPER_COURT),
     ("原批准|原决定|original", Office.ORIGINAL_APPROVER),
     ("检察长|检委会|chief.*procurat", Office.CHIEF_PROCURATOR),
     ("检察院|procurat", Office.PROCURATORATE),
-    ("设区的市|市公安|市级.*公安|city", Office.CITY_POLICE_HEAD),
+    ("公安.*分局", Office.COUNTY_POLICE_HEAD),
+    ("设区的市|市公安局(负责人|局长)?$|市级.*公安|city", Office.CITY_POLICE_HEAD),
     ("县级以上|县.*公安|公安.*局长|公安机关负责人|county", Office.COUNTY_POLICE_HEAD),
     ("办案部门|部门负责人|department", Office.POLICE_DEPARTMENT_HEAD),
     ("公安|派出所|police", Office.POLICE),

@@ -10,8 +10,9 @@ import pytest
 from xieban.errors import Reason, XiebanError
 from xieban.timelimits import RULES, EventId, RuleId, rule
 from xieban.timelimits.events import events, find_event, read_events
+from xieban.timelimits.grants import find_office
 from xieban.timelimits.table import read_statutes, statutes
-from xieban.timelimits.terms import Effect, MonthRule, Policy, Unit
+from xieban.timelimits.terms import Effect, MonthRule, Office, Policy, Unit
 from xieban.timelimits.toml_rows import read_package_file
 
 STATUTES = read_package_file("statutes.toml")
@@ -79,6 +80,32 @@ def test_identity_unknown_touches_investigation_custody_alone() -> None:
 )
 def test_an_event_is_found_by_its_id_or_the_longest_word(text: str, event: EventId | None) -> None:
     assert find_event(text) is event
+
+
+@pytest.mark.parametrize(
+    ("text", "office"),
+    [
+        ("法定 刑期超过三年", Office.STATUTE),
+        ("省级人民检察院 刑诉158", Office.PROVINCIAL_PROCURATORATE),
+        ("甘肃省人民检察院", Office.PROVINCIAL_PROCURATORATE),
+        ("甘肃省兰州市城关区人民检察院", Office.PROCURATORATE),
+        ("上一级人民检察院", Office.UPPER_PROCURATORATE),
+        ("最高人民检察院", Office.SUPREME_PROCURATORATE),
+        ("检察长", Office.CHIEF_PROCURATOR),
+        ("甘肃省高级人民法院", Office.HIGH_COURT),
+        ("上一级人民法院", Office.UPPER_COURT),
+        ("兰州市公安局城关分局", Office.COUNTY_POLICE_HEAD),
+        ("设区的市一级以上公安机关负责人", Office.CITY_POLICE_HEAD),
+        ("县级以上公安机关负责人", Office.COUNTY_POLICE_HEAD),
+        ("派出所所长", Office.POLICE),
+        ("全国人大常委会", Office.NPCSC),
+        ("物业公司", None),
+    ],
+)
+def test_an_office_is_known_by_its_own_level_and_not_by_the_province_in_its_name(
+    text: str, office: Office | None
+) -> None:
+    assert find_office(text) is office
 
 
 def test_an_unknown_rule_is_refused_by_number() -> None:

@@ -96,7 +96,7 @@ async def test_what_a_statement_says_is_escaped(site: httpx.AsyncClient, gateway
 
 
 async def test_style_sheet_keeps_to_what_the_oldest_supported_browser_knows(site: httpx.AsyncClient) -> None:
-    css = (await site.get("/static/xieban.css")).text
+    css = re.sub(r"/\*.*?\*/", "", (await site.get("/static/xieban.css")).text, flags=re.DOTALL)
     for word in (":has(", "color-mix", "@layer", "@container", "&:", "text-wrap"):
         assert word not in css
     assert len(css.encode()) < 20_000

@@ -112,7 +112,7 @@ TABLES = (
     "CREATE INDEX log_entry_case ON log_entry (case_id, position)",
     # What was not taken: that it came, where, and why not. Never what it said.
     """CREATE TABLE refused (
-        eid TEXT PRIMARY KEY,
+        digest TEXT PRIMARY KEY,
         subject TEXT NOT NULL,
         number TEXT NOT NULL,
         refused_at BIGINT NOT NULL
