@@ -29,6 +29,7 @@ from xieban.wire.v1 import dossier_pb2, dossier_pb2_grpc
 log = logging.getLogger(__name__)
 
 MAX_PULL = 32
+MAX_READ = 8  # dossiers in memory at once, 4 MiB each at the most
 PULL_DEADLINE = 30.0
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 30.0
@@ -50,16 +51,18 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
             raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
         if len(request.eids) > MAX_PULL * 2:
             raise failure(Reason.FIELD_INVALID, field="eids", detail=f"一次最多 {MAX_PULL * 2} 份")
-        for wanted in request.eids:
+        wanted = [checked_eid(one) for one in request.eids]
+        for start in range(0, len(wanted), MAX_READ):
+            part = wanted[start : start + MAX_READ]
             async with self._database.read() as tx:
-                entry = (await store.handoffs(tx, [checked_eid(wanted)], box="out")).get(wanted)
-                if entry is None or entry.to_agency != peer.agency:
-                    raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
-                held = await store.dossier(tx, wanted)
-            if held is None:
-                raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
-            salt, manifest, contents = held
-            yield dossier_pb2.PullDossiersResponse(eid=wanted, salt=salt, manifest=manifest, contents=contents)
+                entries = await store.handoffs(tx, part, box="out")
+                mine = [one for one in part if one in entries and entries[one].to_agency == peer.agency]
+                held = await store.dossiers(tx, mine)
+            for one in part:
+                if one not in held:
+                    raise failure(Reason.HANDOFF_NOT_FOUND, handoff=one[:16])
+                salt, manifest, contents = held[one]
+                yield dossier_pb2.PullDossiersResponse(eid=one, salt=salt, manifest=manifest, contents=contents)
 
 
 class Puller:

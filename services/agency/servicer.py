@@ -121,7 +121,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
             if wanted not in found:
                 raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
             facts = await store.facts(tx, [wanted])
-            held = await store.dossier(tx, wanted) if request.with_dossier else None
+            held = (await store.dossiers(tx, [wanted])).get(wanted) if request.with_dossier else None
         response = handoff_pb2.GetResponse(handoff=convert.handoff_to_pb(found[wanted], facts[wanted]))
         if held is not None:
             manifest = canonical.decode(held[1], Manifest, limit=dossier.MAX_MANIFEST)

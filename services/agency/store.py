@@ -339,13 +339,23 @@ def dossier_files_insert(rows: Sequence[DossierRow]) -> Statement:
     )
 
 
-async def dossier(tx: Transaction, eid: str) -> tuple[bytes, bytes, list[bytes]] | None:
-    """(salt, manifest, contents) of a dossier held here."""
-    row = await tx.one("SELECT salt, manifest FROM dossier WHERE eid = ?", (eid,))
-    if row is None:
-        return None
-    files = await tx.all("SELECT content FROM dossier_file WHERE eid = ? ORDER BY number", (eid,))
-    return row["salt"], row["manifest"], [file["content"] for file in files]
+async def dossiers(tx: Transaction, eids: Sequence[str]) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
+    """(salt, manifest, contents) of the dossiers held here, by handoff."""
+    if not eids:
+        return {}
+    wanted = placeholders(len(eids))
+    rows, files = await tx.query(
+        [
+            (f"SELECT eid, salt, manifest FROM dossier WHERE eid IN ({wanted})", eids),
+            (f"SELECT eid, content FROM dossier_file WHERE eid IN ({wanted}) ORDER BY eid, number", eids),
+        ]
+    )
+    found: dict[str, tuple[bytes, bytes, list[bytes]]] = {
+        row["eid"]: (row["salt"], row["manifest"], []) for row in rows
+    }
+    for file in files:
+        found[file["eid"]][2].append(file["content"])
+    return found
 
 
 def events_insert(rows: Sequence[tuple[int, str, Box, str, int]]) -> Statement:
