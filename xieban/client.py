@@ -168,14 +168,14 @@ class XiebanClient(_Caller):
         return views.handoff_from_pb(answer.handoff)
 
     async def accept(self, eid: str) -> views.HandoffView:
-        """接收. Errors: HANDOFF_NOT_FOUND, STATE_NOT_ALLOWED."""
-        answer = await self._call(self._handoffs.Accept, handoff_pb2.AcceptRequest(eid=eid), repeatable=False)
+        """接收. Accepting again is the same acceptance. Errors: HANDOFF_NOT_FOUND, STATE_NOT_ALLOWED."""
+        answer = await self._call(self._handoffs.Accept, handoff_pb2.AcceptRequest(eid=eid), repeatable=True)
         return views.handoff_from_pb(answer.handoff)
 
     async def return_(self, eid: str, defects: Sequence[views.DefectView]) -> views.HandoffView:
         """退回补正, with at least one coded defect. Errors: HANDOFF_NOT_FOUND, STATE_NOT_ALLOWED, FIELD_INVALID."""
         request = handoff_pb2.ReturnRequest(eid=eid, defects=[views.defect_to_pb(defect) for defect in defects])
-        answer = await self._call(self._handoffs.Return, request, repeatable=False)
+        answer = await self._call(self._handoffs.Return, request, repeatable=True)
         return views.handoff_from_pb(answer.handoff)
 
     async def answer(self, eid: str, draft: views.Draft) -> views.HandoffView:

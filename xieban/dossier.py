@@ -118,9 +118,11 @@ class Packed:
     commitment: Commitment
 
 
-# A classification mark, not the word: 侵犯商业秘密罪 is a charge, 机密★ is a mark (GB/T 9704).
+# A classification mark, not the word: 侵犯商业秘密罪 is a charge, 机密★ is a mark (GB/T 9704). A number of years alone makes a
+# mark only where the word does not belong to 商业秘密 or 国家秘密, which are followed by years in many a charge.
 _MARK = re.compile(
-    r"(绝密|机密|秘密)\s*([★☆※*]|[（(【\[〔]?\s*(长期|\d+\s*年))"
+    r"(绝密|机密|秘密)\s*[★☆※*]"
+    r"|(绝密|机密|(?<!商业)(?<!国家)秘密)\s*[（(【\[〔]?\s*(长期|\d+\s*年)"
     r"|[（(【\[〔]\s*(绝密|机密|秘密)\s*[）)】\]〕]"
     r"|^(绝密|机密|秘密)$"
     r"|密级\s*[:：]\s*(绝密|机密|秘密)"
@@ -149,6 +151,7 @@ def pack(dossier: Dossier, *, salt: bytes) -> Packed:
     if len(dossier.files) > MAX_FILES:
         raise failure(Reason.FIELD_INVALID, field="dossier.files", detail=f"超过 {MAX_FILES} 个文件")
     manifest = _manifest(dossier)
+    _check_codes(manifest)
     payload = canonical.encode(manifest)
     if len(payload) > MAX_MANIFEST:
         raise failure(Reason.MESSAGE_TOO_LARGE, what="移送清单", size=len(payload), limit=MAX_MANIFEST)
@@ -161,16 +164,29 @@ def pack(dossier: Dossier, *, salt: bytes) -> Packed:
 
 
 def verify(commitment: Commitment, *, salt: bytes, manifest: bytes, contents: Sequence[bytes]) -> Manifest:
-    """Prove a pulled dossier against the header's commitment. Errors: DIGEST_MISMATCH naming the item, PAYLOAD_NOT_CANONICAL."""
+    """Prove a pulled dossier against the header's commitment. Errors: DIGEST_MISMATCH naming the item, PAYLOAD_NOT_CANONICAL,
+    FIELD_INVALID."""
     if len(salt) != SALT_BYTES or hashlib.sha256(salt + manifest).hexdigest() != commitment.commit:
         raise failure(Reason.DIGEST_MISMATCH, item="移送清单")
     read = canonical.decode(manifest, Manifest, limit=MAX_MANIFEST)
+    _check_codes(read)
     if _commit(read, manifest, salt) != commitment or len(contents) != len(read.files):
         raise failure(Reason.DIGEST_MISMATCH, item="移送清单")
     for number, (line, content) in enumerate(zip(read.files, contents, strict=True), start=1):
         if len(content) != line.bytes or hashlib.sha256(content).hexdigest() != line.sha256:
             raise failure(Reason.DIGEST_MISMATCH, item=f"第 {number} 个文件")
     return read
+
+
+def _check_codes(manifest: Manifest) -> None:
+    """What its reader relies on; the sender has committed to the rest, which is for people to read."""
+    for person in manifest.persons:
+        person_tag(person.tag)
+    kinds = all(item.kind in EVIDENCE_KINDS for item in manifest.evidence)
+    pages = [item.pages for item in manifest.evidence] + [file.pages for file in manifest.files]
+    sizes = [file.bytes for file in manifest.files]
+    if manifest.v != 1 or not kinds or not all(0 <= count < 2**31 for count in (*pages, *sizes)):
+        raise failure(Reason.FIELD_INVALID, field="manifest", detail="版本、证据种类或者页数不合要求")
 
 
 def unpack(manifest: Manifest, contents: Sequence[bytes]) -> Dossier:

@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Meta
 
 HEADER_VERSION = 1
+LATEST = 4_102_444_800_000_000
+"""The first moment of 2100, in microseconds: no legal time lies beyond, and every reader can print what lies before."""
 
 # The schema is closed for values too: what is signed by a peer is still from outside. Integers stay within what every JSON reader
 # takes exactly; a text is a code, a digest or a tag, so that a name or a document number in clear has no field to travel in.
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Micros = Annotated[int, Meta(ge=-(2**53) + 1, le=2**53 - 1)]
+Micros = Annotated[int, Meta(ge=0, lt=LATEST)]
 Code = Annotated[str, Meta(max_length=64)]
 Item = Annotated[str, Meta(max_length=128)]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]

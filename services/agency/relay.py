@@ -11,6 +11,7 @@ import heapq
 import itertools
 import logging
 import random
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ class Relay:
             Outgoing(
                 subject=parcel.subject,
                 data=parcel.data,
-                message_id=parcel.eid,
+                message_id=self._message_id(parcel),
                 headers={"traceparent": parcel.trace} if parcel.trace else None,
             )
             for parcel in due
@@ -113,6 +114,12 @@ class Relay:
             else:
                 self._again(parcel, BROKER_RETRY)
             self._alarm(owed)
+
+    def _message_id(self, parcel: Parcel) -> str:
+        """The broker swallows an id it has seen in the last minutes. That is right for a publish of unknown outcome, and wrong for
+        a repetition: it asks for a word that was lost, so it must get through."""
+        owed = self._owed.get(parcel.eid)
+        return parcel.eid if owed is not None and owed.tries == 0 else f"{parcel.eid}.{secrets.token_hex(4)}"
 
     def _again(self, parcel: Parcel, delay: float) -> None:
         due = self._clock.ticks() + delay * random.uniform(0.8, 1.2)

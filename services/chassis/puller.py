@@ -72,13 +72,15 @@ class Puller:
         try:
             await self._repair()
             while True:
+                self._wake.clear()  # before looking, so that what comes while we look wakes us
                 if self._session.lost:
                     raise SessionLost
                 if self._broken:
                     await self._repair()
-                await self._replenish()
-                if self._queue:
-                    await self._process([self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))])
+                batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                await self._replenish()  # the next batch comes while this one is handled
+                if batch:
+                    await self._process(batch)
                 else:
                     await self._wait()
         finally:
@@ -86,9 +88,6 @@ class Puller:
             await self._give_back(subscription)
 
     async def _wait(self) -> None:
-        self._wake.clear()
-        if self._queue or self._broken or self._session.lost:
-            return
         try:
             async with asyncio.timeout(SILENCE):
                 await self._wake.wait()
@@ -144,38 +143,57 @@ class Puller:
         self._credit = 0
 
     async def _process(self, batch: Sequence[Incoming]) -> None:
-        try:
-            verdicts = await self._in_hand(batch)
-        except asyncio.CancelledError:
-            self._queue.extendleft(reversed(batch))  # what a stop interrupts is given back with the rest
-            raise
-        except Exception as error:
-            if len(batch) > 1:
-                for single in batch:
-                    await self._process([single])
-                return
-            log.error(
-                "handler failed: %s",
-                type(error).__name__,
-                exc_info=error,
-                extra={"consumer": self._spec.durable, "sequence": batch[0].sequence, "count": batch[0].deliveries},
-            )
-            verdicts = [Verdict.RETRY]
-        for message, verdict in zip(batch, verdicts, strict=True):
-            await self._session.send(message.reply, _answer(message, verdict))
-
-    async def _in_hand(self, batch: Sequence[Incoming]) -> Sequence[Verdict]:
         handling = asyncio.ensure_future(self._handler(batch))
+        cancelled = await self._finish(handling, batch)
+        if handling.cancelled():
+            self._queue.extendleft(reversed(batch))  # what a stop interrupts is given back with the rest
+            raise cancelled or asyncio.CancelledError
         try:
-            while True:
+            verdicts = handling.result()
+        except Exception as error:
+            if len(batch) > 1 and cancelled is None:
+                await self._one_by_one(batch)
+                return
+            self._report(error, batch)
+            verdicts = [Verdict.RETRY] * len(batch)
+        for message, verdict in zip(batch, verdicts, strict=True):
+            try:
+                await self._session.send(message.reply, _answer(message, verdict))
+            except asyncio.CancelledError as error:
+                cancelled = error  # what has been committed is acknowledged before we stop
+        if cancelled is not None:
+            raise cancelled
+
+    async def _one_by_one(self, batch: Sequence[Incoming]) -> None:
+        for index, single in enumerate(batch):
+            try:
+                await self._process([single])
+            except asyncio.CancelledError:
+                self._queue.extendleft(reversed(batch[index + 1 :]))
+                raise
+
+    async def _finish(
+        self, handling: asyncio.Future[Sequence[Verdict]], batch: Sequence[Incoming]
+    ) -> asyncio.CancelledError | None:
+        """Wait for the handler, keeping its messages ours meanwhile. Returns the cancellation that cut it short, if any."""
+        cancelled: asyncio.CancelledError | None = None
+        while not handling.done():
+            try:
                 done, _ = await asyncio.wait([handling], timeout=self._spec.ack_wait_seconds / 3)
-                if done:
-                    return handling.result()
-                await self._still_here(batch)
-        finally:
-            if not handling.done():
+                if not done:
+                    await self._still_here(batch)
+            except asyncio.CancelledError as error:
+                cancelled = error
                 handling.cancel()
-                await asyncio.wait([handling])
+        return cancelled
+
+    def _report(self, error: Exception, batch: Sequence[Incoming]) -> None:
+        log.error(
+            "handler failed: %s",
+            type(error).__name__,
+            exc_info=error,
+            extra={"consumer": self._spec.durable, "sequence": batch[0].sequence, "count": batch[0].deliveries},
+        )
 
     async def _still_here(self, batch: Sequence[Incoming]) -> None:
         try:

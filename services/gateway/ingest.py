@@ -73,8 +73,9 @@ class Ingest:
         read = self._read(messages)
         async with self._database.transaction() as transaction:
             now = micros(self._clock.now())
-            notes = await _record(Store(transaction), read, now=now)
-            await append(transaction, notes, at=now)
+            store = Store(transaction)
+            notes = await _record(store, read, now=now)
+            await append(transaction, notes, at=now, beside=store.writes())
             faults.point("G1")
         faults.point("G2")
         self._last = self._clock.ticks()
@@ -125,59 +126,63 @@ class Ingest:
 
 
 async def _record(store: Store, batch: _Batch, *, now: int) -> list[Note]:
-    """Write what is new of the batch, and everything that follows from it; return what is to be logged."""
-    notes = await _refuse(store, batch, now=now)
-    known = await store.statements_known(batch.statements.keys())
-    fresh = {eid: statement for eid, statement in batch.statements.items() if eid not in known}
-    named = await store.statements_named({statement.id for statement in fresh.values()})
+    """Gather what is new of the batch, and everything that follows from it; return what is to be logged."""
+    known = await store.known(
+        eids=batch.statements.keys(),
+        ids={statement.id for statement in batch.statements.values()},
+        digests=batch.refusals.keys(),
+        of={fact.of for facts in batch.facts.values() for fact in facts},
+    )
+    refusals = [refusal for digest, refusal in batch.refusals.items() if digest not in known.refused]
+    notes = [Note("REFUSED", "", refusal.digest, refusal.number) for refusal in refusals]
     held: list[str] = []
-    for eid, statement in fresh.items():
-        first = named.setdefault(statement.name, eid)
-        if first == eid:
-            held.append(eid)
+    new: list[Statement] = []
+    names = dict(known.names)
+    for eid, statement in batch.statements.items():
+        if eid in known.eids:
             continue
-        fresh[eid] = replace(statement, equivocal=True)
+        if names.setdefault(statement.name, eid) == eid:
+            held.append(eid)
+            new.append(statement)
+            continue
+        new.append(replace(statement, equivocal=True))
         case = batch.handoffs[eid].case_id if eid in batch.handoffs else ""
         notes.append(Note("EQUIVOCATION", case, eid, Reason.EQUIVOCATION.number))
-        batch.refusals[eid] = Refusal(digest=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number)
-    await store.statements_add(list(fresh.values()))
-    await store.refused_add([batch.refusals[eid] for eid, item in fresh.items() if item.equivocal], at=now)
+        refusals.append(Refusal(digest=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number))
     handoffs = [batch.handoffs[eid] for eid in held if eid in batch.handoffs]
     facts = [fact for eid in held for fact in batch.facts.get(eid, ())]
-    await store.handoffs_add(handoffs)
-    touched = {handoff.eid: handoff.case_id for handoff in handoffs}
-    touched |= await store.handoffs_cases({fact.of for fact in facts} - touched.keys())
-    await store.facts_add(facts)
-    return notes + await _follow(store, set(touched.values()), handoffs, facts, now=now)
-
-
-async def _refuse(store: Store, batch: _Batch, *, now: int) -> list[Note]:
-    known = await store.refused_known(batch.refusals.keys())
-    new = [refusal for digest, refusal in batch.refusals.items() if digest not in known]
-    await store.refused_add(new, at=now)
-    return [Note("REFUSED", "", refusal.digest, refusal.number) for refusal in new]
+    store.statements_add(new)
+    store.refused_add(refusals, at=now)
+    store.handoffs_add(handoffs)
+    store.facts_add(facts)
+    here = known.cases | {handoff.eid: handoff.case_id for handoff in handoffs}
+    cases = {handoff.case_id for handoff in handoffs} | {here[fact.of] for fact in facts if fact.of in here}
+    return notes + await _follow(store, cases, handoffs, facts, now=now)
 
 
 async def _follow(
     store: Store, cases: set[str], new_handoffs: Sequence[Handoff], new_facts: Sequence[Fact], *, now: int
 ) -> list[Note]:
-    """Work the touched cases out anew and write the differences."""
+    """Work the touched cases out anew and gather the differences."""
     if not cases:
         return []
-    handoffs = await store.handoffs_of(cases)
-    everything = {handoff.eid: handoff for rows in handoffs.values() for handoff in rows}
-    facts = await store.facts_about(everything.keys())
-    by_case: dict[str, list[Fact]] = defaultdict(list)
+    stored = await store.cases(cases, arriving={handoff.eid for handoff in new_handoffs})
+    everything = {handoff.eid: handoff for handoff in (*stored.handoffs, *new_handoffs)}
+    facts = stored.facts + [fact for fact in new_facts if fact.of in everything]
+    handoffs_by_case: dict[str, list[Handoff]] = defaultdict(list)
+    facts_by_case: dict[str, list[Fact]] = defaultdict(list)
+    for handoff in everything.values():
+        handoffs_by_case[handoff.case_id].append(handoff)
     for fact in facts:
-        by_case[everything[fact.of].case_id].append(fact)
-    courses = {case: course(handoffs[case], by_case[case], table()) for case in sorted(cases)}
+        facts_by_case[everything[fact.of].case_id].append(fact)
+    courses = {case: course(handoffs_by_case[case], facts_by_case[case], table()) for case in sorted(cases)}
     events = _lodged(new_handoffs) + _stated(everything, facts, new_handoffs, new_facts)
     notes = [note for _, note in sorted(events, key=lambda event: event[0])]
-    await store.cases_put(courses)
+    store.cases_put(courses)
     states = {eid: state for item in courses.values() for eid, state in item.states.items()}
-    await store.handoff_states({eid: state for eid, state in states.items() if everything[eid].state != state})
-    notes += await _limits(store, courses, now=now)
-    notes += await _violations(store, courses)
+    store.handoff_states({eid: state for eid, state in states.items() if everything[eid].state != state})
+    notes += _limits(store, stored.limits, courses, now=now)
+    notes += _violations(store, stored.violations, courses)
     return notes
 
 
@@ -216,12 +221,13 @@ def _entitled(fact: Fact, handoff: Handoff) -> bool:
     return (fact.author, fact.addressee) == (handoff.receiver[0], handoff.sender[0])
 
 
-async def _limits(store: Store, courses: dict[str, Course], *, now: int) -> list[Note]:
+def _limits(
+    store: Store, stored: dict[tuple[str, str, str], Limit], courses: dict[str, Course], *, now: int
+) -> list[Note]:
     """Start, stop, move and void limits. One that ended is judged here, however late we learn of it.
 
     One that still runs is declared overdue by the watch alone: while we catch up, its end may be in the next batch.
     """
-    stored = await store.limits_of(courses.keys())
     wanted = {limit.key: limit for case, item in courses.items() for limit in (limit_of(case, s) for s in item.spans)}
     notes: list[Note] = []
     judged: list[Limit] = []
@@ -239,8 +245,8 @@ async def _limits(store: Store, courses: dict[str, Course], *, now: int) -> list
     for action in plan(now, judged):
         changed[action.limit.key] = action.limit
         notes.append(Note(action.kind, action.limit.case_id, action.limit.start_eid, action.limit.rule))
-    await store.limits_drop(gone)
-    await store.limits_put([limit for limit in changed.values() if limit != stored.get(limit.key)])
+    store.limits_drop(gone)
+    store.limits_put([limit for limit in changed.values() if limit != stored.get(limit.key)])
     return notes
 
 
@@ -257,14 +263,13 @@ def _differences(before: Limit | None, after: Limit) -> list[Note]:
     return notes
 
 
-async def _violations(store: Store, courses: dict[str, Course]) -> list[Note]:
-    stored = await store.violations_of(courses.keys())
+def _violations(store: Store, stored: dict[str, set[Violation]], courses: dict[str, Course]) -> list[Note]:
     new: list[tuple[str, Violation]] = []
     gone: list[tuple[str, Violation]] = []
     for case, item in courses.items():
         new += [(case, violation) for violation in sorted(item.violations - stored[case])]
         gone += [(case, violation) for violation in sorted(stored[case] - item.violations)]
-    await store.violations_change(new=new, gone=gone)
+    store.violations_change(new=new, gone=gone)
     return [Note("VIOLATION", case, item.eid, item.number) for case, item in new] + [
         Note("VIOLATION_LIFTED", case, item.eid, item.number) for case, item in gone
     ]

@@ -13,9 +13,13 @@ from typing import Any
 
 import msgspec
 
-from services.chassis.database import Row, Transaction
+from services.chassis.database import Row, Transaction, Value
+from services.gateway.store import Write
 from xieban import canonical
 
+INSERT = (
+    "INSERT INTO log_entry (position, kind, recorded_at, case_id, eid, detail, prev, hash) VALUES (?,?,?,?,?,?,?,?)"
+)
 GENESIS = "0" * 64
 
 
@@ -45,13 +49,14 @@ def entry_hash(entry: Entry) -> str:
     return hashlib.sha256(canonical.encode(entry)).hexdigest()
 
 
-async def append(transaction: Transaction, notes: Sequence[Note], *, at: int) -> None:
-    """Add `notes` in their order, inside the caller's transaction."""
+async def append(transaction: Transaction, notes: Sequence[Note], *, at: int, beside: Sequence[Write] = ()) -> None:
+    """Add `notes` in their order, inside the caller's transaction and in one hop with the writes they tell of."""
     if not notes:
+        await transaction.write(beside)
         return
     head = await transaction.one("SELECT position, hash FROM log_entry ORDER BY position DESC LIMIT 1")
     position, prev = (int(head["position"]), str(head["hash"])) if head is not None else (0, GENESIS)
-    rows: list[tuple[int, str, int, str, str, str, str, str]] = []
+    rows: list[tuple[Value, ...]] = []
     for note in notes:
         position += 1
         entry = Entry(
@@ -60,10 +65,7 @@ async def append(transaction: Transaction, notes: Sequence[Note], *, at: int) ->
         this = entry_hash(entry)
         rows.append((position, note.kind, at, note.case_id, note.eid, note.detail, prev, this))
         prev = this
-    await transaction.many(
-        "INSERT INTO log_entry (position, kind, recorded_at, case_id, eid, detail, prev, hash) VALUES (?,?,?,?,?,?,?,?)",
-        rows,
-    )
+    await transaction.write([*beside, (INSERT, rows)])
 
 
 def first_broken(rows: Iterable[Row | Mapping[str, Any]]) -> int | None:

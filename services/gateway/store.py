@@ -1,7 +1,8 @@
 """The gateway's tables, as ingest and watch use them: batch reads with IN, batch writes with executemany.
 
-Methods are named noun first. They run inside the caller's transaction and decide nothing. The log is written by `log`; what pages
-and the API read is in `reading`.
+Methods are named noun first. They run inside the caller's transaction and decide nothing. A hop to the engine costs more than a
+statement, so reads that are needed together go together, and writes are gathered until the caller hands them on. The log is
+written by `log`; what pages and the API read is in `reading`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _acts = msgspec.json.Decoder(tuple[Act, ...]).decode
 _defects = msgspec.json.Decoder(tuple[Defect, ...]).decode
 _texts = msgspec.json.Decoder(tuple[str, ...]).decode
+
+Write = tuple[str, Sequence[tuple[Value, ...]]]
 
 LIMIT_COLUMNS = (
     "case_id, rule, start_eid, bearer_agency, bearer_office, start_event, started_at, due, safe_due, overdue_from, "
@@ -60,25 +63,75 @@ class Refusal:
     number: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is already there: eids, (type, agency, incarnation, id) → eid that holds the name, refused digests, header → case."""
+
+    eids: frozenset[str]
+    names: dict[tuple[str, str, int, str], str]
+    refused: frozenset[str]
+    cases: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The rows of some cases."""
+
+    handoffs: list[Handoff]
+    facts: list[Fact]
+    limits: dict[tuple[str, str, str], Limit]
+    violations: dict[str, set[Violation]]
+
+
 class Store:
     """The tables within one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
+        self._gathered: list[Write] = []
 
-    async def statements_known(self, eids: Collection[str]) -> set[str]:
-        rows = await self._among("SELECT eid FROM statement WHERE eid IN ({})", eids)
-        return {row["eid"] for row in rows}
-
-    async def statements_named(self, ids: Collection[str]) -> dict[tuple[str, str, int, str], str]:
-        """Names in use by held statements that have one of these ids, with the eid that holds each."""
-        rows = await self._among(
-            "SELECT eid, type, agency, inc, id FROM statement WHERE standing = 'held' AND id IN ({})", ids
+    async def known(
+        self, *, eids: Collection[str], ids: Collection[str], digests: Collection[str], of: Collection[str]
+    ) -> Known:
+        """What the database already has of a batch: statements by eid and by id, refusals by digest, headers that facts are about."""
+        statements, names, refused, cases = await self._together(
+            ("SELECT eid FROM statement WHERE eid IN ({})", eids),
+            ("SELECT eid, type, agency, inc, id FROM statement WHERE standing = 'held' AND id IN ({})", ids),
+            ("SELECT digest FROM refused WHERE digest IN ({})", digests),
+            ("SELECT eid, case_id FROM handoff WHERE eid IN ({})", of),
         )
-        return {(row["type"], row["agency"], row["inc"], row["id"]): row["eid"] for row in rows}
+        return Known(
+            eids=frozenset(row["eid"] for row in statements),
+            names={(row["type"], row["agency"], row["inc"], row["id"]): row["eid"] for row in names},
+            refused=frozenset(row["digest"] for row in refused),
+            cases={row["eid"]: row["case_id"] for row in cases},
+        )
 
-    async def statements_add(self, statements: Sequence[Statement]) -> None:
-        await self._transaction.many(
+    async def cases(self, cases: Collection[str], *, arriving: Collection[str]) -> Stored:
+        """Everything stored of these cases, and what was said before about the headers that are just arriving."""
+        handoffs, facts, early, limits, violations = await self._together(
+            (f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id IN ({{}})", cases),
+            (
+                f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN "
+                "(SELECT eid FROM handoff WHERE case_id IN ({}))",
+                cases,
+            ),
+            (f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN ({{}})", arriving),
+            (f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id IN ({{}})", cases),
+            ("SELECT case_id, eid, number FROM violation WHERE case_id IN ({})", cases),
+        )
+        found: dict[str, set[Violation]] = defaultdict(set)
+        for row in violations:
+            found[row["case_id"]].add(Violation(eid=row["eid"], number=row["number"]))
+        return Stored(
+            handoffs=[handoff_from(row) for row in handoffs],
+            facts=[fact_from(row) for row in (*facts, *early)],
+            limits={limit.key: limit for limit in map(limit_from, limits)},
+            violations=found,
+        )
+
+    def statements_add(self, statements: Sequence[Statement]) -> None:
+        self._gather(
             "INSERT INTO statement (eid, type, agency, inc, id, standing, sealed, published_at) VALUES (?,?,?,?,?,?,?,?)",
             [
                 (s.eid, s.type, s.agency, s.inc, s.id, "equivocal" if s.equivocal else "held", s.sealed, s.published_at)
@@ -86,8 +139,8 @@ class Store:
             ],
         )
 
-    async def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
-        await self._transaction.many(
+    def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
+        self._gather(
             f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             [
                 (
@@ -98,26 +151,14 @@ class Store:
             ],
         )  # fmt: skip
 
-    async def handoffs_cases(self, eids: Collection[str]) -> dict[str, str]:
-        """The case of each of these headers that is here."""
-        rows = await self._among("SELECT eid, case_id FROM handoff WHERE eid IN ({})", eids)
-        return {row["eid"]: row["case_id"] for row in rows}
-
-    async def handoffs_of(self, cases: Collection[str]) -> dict[str, list[Handoff]]:
-        rows = await self._among(f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id IN ({{}})", cases)
-        found: dict[str, list[Handoff]] = defaultdict(list)
-        for row in rows:
-            found[row["case_id"]].append(handoff_from(row))
-        return found
-
-    async def handoff_states(self, states: Mapping[str, State]) -> None:
-        await self._transaction.many(
+    def handoff_states(self, states: Mapping[str, State]) -> None:
+        self._gather(
             "UPDATE handoff SET state = ?, settled = ? WHERE eid = ?",
             [(state, int(state in SETTLED), eid) for eid, state in states.items()],
         )
 
-    async def facts_add(self, facts: Sequence[Fact]) -> None:
-        await self._transaction.many(
+    def facts_add(self, facts: Sequence[Fact]) -> None:
+        self._gather(
             f"INSERT INTO receipt_fact ({FACT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
             [
                 (
@@ -135,12 +176,8 @@ class Store:
             ],
         )
 
-    async def facts_about(self, eids: Collection[str]) -> list[Fact]:
-        rows = await self._among(f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN ({{}})", eids)
-        return [fact_from(row) for row in rows]
-
-    async def cases_put(self, courses: Mapping[str, Course]) -> None:
-        await self._transaction.many(
+    def cases_put(self, courses: Mapping[str, Course]) -> None:
+        self._gather(
             "INSERT INTO case_file (case_id, stage, holder_agency, holder_office, returns, track, custody, in_custody, "
             "handoffs, opened_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (case_id) DO UPDATE SET "
             "stage = excluded.stage, holder_agency = excluded.holder_agency, holder_office = excluded.holder_office, "
@@ -156,10 +193,6 @@ class Store:
             ],
         )  # fmt: skip
 
-    async def limits_of(self, cases: Collection[str]) -> dict[tuple[str, str, str], Limit]:
-        rows = await self._among(f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id IN ({{}})", cases)
-        return {limit.key: limit for limit in map(limit_from, rows)}
-
     async def limits_due(self, now: int, *, at_most: int) -> list[Limit]:
         """Running limits that are overdue at `now` and not yet recorded so, earliest first."""
         rows = await self._transaction.all(
@@ -174,51 +207,48 @@ class Store:
         row = await self._transaction.one("SELECT MIN(overdue_from) AS next FROM limit_clock WHERE state = 'running'")
         return None if row is None or row["next"] is None else int(row["next"])
 
-    async def limits_put(self, limits: Iterable[Limit]) -> None:
+    def limits_put(self, limits: Iterable[Limit]) -> None:
         columns = LIMIT_COLUMNS.split(", ")
         changes = ", ".join(f"{name} = excluded.{name}" for name in columns[3:])
-        await self._transaction.many(
+        self._gather(
             f"INSERT INTO limit_clock ({LIMIT_COLUMNS}) VALUES ({placeholders(len(columns))}) "
             f"ON CONFLICT (case_id, rule, start_eid) DO UPDATE SET {changes}",
             [_limit_values(limit) for limit in limits],
         )
 
-    async def limits_drop(self, keys: Sequence[tuple[str, str, str]]) -> None:
-        await self._transaction.many("DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ?", keys)
+    def limits_drop(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        self._gather("DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ?", keys)
 
-    async def violations_of(self, cases: Collection[str]) -> dict[str, set[Violation]]:
-        rows = await self._among("SELECT case_id, eid, number FROM violation WHERE case_id IN ({})", cases)
-        found: dict[str, set[Violation]] = defaultdict(set)
-        for row in rows:
-            found[row["case_id"]].add(Violation(eid=row["eid"], number=row["number"]))
-        return found
-
-    async def violations_change(
-        self, *, new: Sequence[tuple[str, Violation]], gone: Sequence[tuple[str, Violation]]
-    ) -> None:
-        await self._transaction.many(
+    def violations_change(self, *, new: Sequence[tuple[str, Violation]], gone: Sequence[tuple[str, Violation]]) -> None:
+        self._gather(
             "DELETE FROM violation WHERE case_id = ? AND eid = ? AND number = ?",
             [(case, item.eid, item.number) for case, item in gone],
         )
-        await self._transaction.many(
+        self._gather(
             "INSERT INTO violation (case_id, eid, number) VALUES (?,?,?)",
             [(case, item.eid, item.number) for case, item in new],
         )
 
-    async def refused_known(self, digests: Collection[str]) -> set[str]:
-        return {row["digest"] for row in await self._among("SELECT digest FROM refused WHERE digest IN ({})", digests)}
-
-    async def refused_add(self, refusals: Sequence[Refusal], *, at: int) -> None:
-        await self._transaction.many(
+    def refused_add(self, refusals: Sequence[Refusal], *, at: int) -> None:
+        self._gather(
             "INSERT INTO refused (digest, subject, number, refused_at) VALUES (?,?,?,?)",
             [(item.digest, item.subject, item.number, at) for item in refusals],
         )
 
-    async def _among(self, sql: str, values: Collection[Value]) -> list[Row]:
-        """`sql` with its `{}` filled for `values`; nothing is asked when there are none."""
-        if not values:
-            return []
-        return await self._transaction.all(sql.format(placeholders(len(values))), tuple(values))
+    def writes(self) -> list[Write]:
+        """What was gathered, to be written in one hop by whoever ends the transaction."""
+        gathered, self._gathered = self._gathered, []
+        return gathered
+
+    def _gather(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> None:
+        if rows:
+            self._gathered.append((sql, rows))
+
+    async def _together(self, *queries: tuple[str, Collection[str]]) -> list[list[Row]]:
+        """Each query with its `{}` filled for its values, in one hop; none is asked that has no values."""
+        asked = [(sql.format(placeholders(len(values))), tuple(values)) for sql, values in queries if values]
+        answers = iter(await self._transaction.query(asked))
+        return [next(answers) if values else [] for _, values in queries]
 
 
 def handoff_from(row: Row) -> Handoff:

@@ -51,8 +51,8 @@ class Watch:
                 store = Store(transaction)
                 actions = plan(now, await store.limits_due(now, at_most=AT_ONCE))
                 notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, a.limit.rule) for a in actions]
-                await store.limits_put([action.limit for action in actions])
-                await append(transaction, notes, at=now)
+                store.limits_put([action.limit for action in actions])
+                await append(transaction, notes, at=now, beside=store.writes())
             done += len(actions)
         return done
 

@@ -32,6 +32,7 @@ from xieban.views import ActView, DefectView, Draft
 
 AT_ONCE: Final = 64
 STALLED_AFTER: Final = 180.0
+LOOK_EVERY: Final = 5.0
 # What the clerk writes when a reply to the court's needs came without its enclosure.
 INCOMPLETE: Final = (DefectView(code="pp.supply_complete", article="检规340", item="files"),)
 
@@ -121,7 +122,7 @@ class Driver:
         eid = await self._patiently(lambda: self._send(plan, step))
         self._outcome.sent.setdefault(plan.case_id, []).append(eid)
         receiver = self._city.inboxes[step.receiver.agency]
-        arrived = await self._watched(receiver.until(eid, at_least_complete, incoming=True))
+        arrived = await self._watched(lambda: receiver.until(eid, at_least_complete, incoming=True))
         if arrived.state in (State.REJECTED, State.RETURNED):
             defects = "、".join(defect.code for fact in arrived.receipts for defect in fact.defects)
             self._trouble(plan, step, arrived.state.name, defects)
@@ -133,7 +134,8 @@ class Driver:
             await self._patiently(lambda: client.return_(eid, INCOMPLETE))
         if last or (step.reception == "leave" and step.kind != "withdrawal"):
             return
-        await self._watched(self._city.inboxes[step.sender.agency].until(eid, settled, incoming=False))
+        sender = self._city.inboxes[step.sender.agency]
+        await self._watched(lambda: sender.until(eid, settled, incoming=False))
 
     async def _send(self, plan: CasePlan, step: Step) -> str:
         client = self._city.clients[step.sender.agency]
@@ -186,15 +188,14 @@ class Driver:
                 self._check_alive()
                 await self._clock.sleep(0.2)
 
-    async def _watched(self, wait: Awaitable[_T]) -> _T:
-        """A wait that does not outlive all hope."""
-        task = asyncio.ensure_future(wait)  # noqa: TID251 - awaited right here; wait_for would cancel it at every look
-        try:
-            while not (await asyncio.wait([task], timeout=5.0))[0]:
+    async def _watched(self, wait: Callable[[], Awaitable[_T]]) -> _T:
+        """A wait that does not outlive all hope. `wait` may be given up and begun again."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    return await wait()
+            except TimeoutError:
                 self._check_alive()
-            return task.result()
-        finally:
-            task.cancel()
 
     def _check_alive(self) -> None:
         if self._clock.ticks() - self._alive > STALLED_AFTER:

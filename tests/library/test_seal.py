@@ -33,7 +33,10 @@ def test_a_sound_seal_is_accepted() -> None:
 
 
 def test_another_key_in_the_place_of_the_signature_is_refused() -> None:
-    forged = replace(SEALED, signatures=(replace(SEALED.signatures[0], sig=STRANGER_KEY.seal("header", SEALED.payload).signatures[0].sig),))
+    forged = replace(
+        SEALED,
+        signatures=(replace(SEALED.signatures[0], sig=STRANGER_KEY.seal("header", SEALED.payload).signatures[0].sig),),
+    )
     assert refused(forged) is Reason.SEAL_INVALID
 
 
@@ -92,7 +95,14 @@ def test_an_envelope_has_one_spelling() -> None:
     repeated = data + seal_pb2.Sealed(type="header").SerializeToString()
     reordered = seal_pb2.Sealed(payload=SEALED.payload).SerializeToString() + data
     many = seal_pb2.Sealed(type="header", payload=b"x", signatures=[seal_pb2.Signature(keyid="k", sig=b"s")] * 33)
-    for other in (unknown_field, repeated, reordered, data[:-1], b"\xff\xff", many.SerializeToString(deterministic=True)):
+    for other in (
+        unknown_field,
+        repeated,
+        reordered,
+        data[:-1],
+        b"\xff\xff",
+        many.SerializeToString(deterministic=True),
+    ):
         with pytest.raises(InvalidInput) as raised:
             sealed_from_bytes(other)
         assert raised.value.reason is Reason.PAYLOAD_NOT_CANONICAL
@@ -131,7 +141,9 @@ def test_a_directory_that_is_not_of_the_form_is_refused(tmp_path: Path, content:
 
 def test_a_directory_does_not_take_a_key_under_another_keys_name_or_twice() -> None:
     row = entry(POLICE_KEY, city=CITY, agency=Agency.POLICE)
-    renamed = DirectoryEntry(keyid=PROCURATORATE_KEY.keyid, city=CITY, agency="police", algorithm="ed25519", public=row.public)
+    renamed = DirectoryEntry(
+        keyid=PROCURATORATE_KEY.keyid, city=CITY, agency="police", algorithm="ed25519", public=row.public
+    )
     for rows in ([renamed], [row, entry(POLICE_KEY, city=CITY, agency=Agency.COURT)]):
         with pytest.raises(InvalidInput) as raised:
             Directory(rows)
@@ -146,5 +158,7 @@ def test_a_key_id_is_sixteen_digits_of_the_public_keys_digest() -> None:
 def test_a_wrong_seal_is_a_denial_and_tells_nothing_of_the_payload() -> None:
     secret = POLICE_KEY.seal("header", "张三".encode())
     with pytest.raises(Denied) as raised:
-        DIRECTORY.verify(replace(secret, signatures=(Signature(POLICE_KEY.keyid, b"x" * 64),)), city=CITY, agency=Agency.POLICE)
+        DIRECTORY.verify(
+            replace(secret, signatures=(Signature(POLICE_KEY.keyid, b"x" * 64),)), city=CITY, agency=Agency.POLICE
+        )
     assert "张三" not in raised.value.explain()

@@ -116,7 +116,9 @@ def test_a_header_whose_fields_are_not_codes_within_bounds_is_refused(changes: d
         pytest.param({"facts": []}, id="without a fact"),
         pytest.param({"facts": [FACT] * 33}, id="with too many facts"),
         pytest.param({"facts": [Fact(of="张三", kind="delivered", at=1, defects=[], answer="")]}, id="about no eid"),
-        pytest.param({"facts": [Fact(of="ef" * 32, kind="answered", at=1, defects=[], answer="张三")]}, id="answered by no eid"),
+        pytest.param(
+            {"facts": [Fact(of="ef" * 32, kind="answered", at=1, defects=[], answer="张三")]}, id="answered by no eid"
+        ),
         pytest.param({"v": 2}, id="of another version"),
     ],
 )

@@ -1,0 +1,72 @@
+"""The published vectors: checked here once with nothing but the standard library and a signature check, and once with the library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from tests.library.samples import DIRECTORY, HANDOFF, POLICE_KEY, RECEIPT, TICKET
+from xieban import canonical, dossier
+from xieban.errors import Reason, XiebanError
+from xieban.handoff import Commitment, Header
+from xieban.statement import open_header, open_receipt, open_ticket
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "statements.json").read_text(encoding="utf-8"))
+KEYS = {row["keyid"]: row for row in VECTORS["keys"]}
+
+
+def by_name(rows: list[dict[str, Any]], key: str) -> Any:
+    return pytest.mark.parametrize("row", [pytest.param(row, id=row[key]) for row in rows])
+
+
+def test_the_keys_belong_together() -> None:
+    for row in VECTORS["keys"]:
+        public = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(row["private"])).public_key().public_bytes_raw()
+        assert public.hex() == row["public"]
+        assert hashlib.sha256(public).hexdigest()[:16] == row["keyid"]
+
+
+@by_name(VECTORS["statements"], "name")
+def test_a_statement_checks_without_this_library(row: dict[str, Any]) -> None:
+    payload = row["payload"].encode()
+    kind = row["type"].encode()
+    signed = b" ".join([b"DSSEv1", str(len(kind)).encode(), kind, str(len(payload)).encode(), payload])
+    assert hashlib.sha256(signed).hexdigest() == row["eid"]
+    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(KEYS[row["signer"]]["public"]))
+    public.verify(bytes.fromhex(row["sig"]), signed)
+    assert json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == payload
+
+
+@by_name(VECTORS["statements"], "name")
+def test_the_library_opens_a_statement(row: dict[str, Any]) -> None:
+    data = bytes.fromhex(row["envelope"])
+    opener, address = {
+        "header": (open_header, HANDOFF), "receipt": (open_receipt, RECEIPT), "ticket": (open_ticket, TICKET)
+    }[row["type"]]  # fmt: skip
+    opened = opener(data, address=address, directory=DIRECTORY)  # type: ignore[operator]
+    if row["type"] != "ticket":
+        sealed, value = opened
+        assert (sealed.eid, sealed.payload.decode()) == (row["eid"], row["payload"])
+        assert canonical.encode(value) == sealed.payload
+
+
+@by_name(VECTORS["refused_headers"], "why")
+def test_the_library_refuses_what_must_be_refused(row: dict[str, Any]) -> None:
+    sealed = POLICE_KEY.seal("header", row["payload"].encode())
+    DIRECTORY.verify(sealed, city="lanzhou", agency="police")  # type: ignore[arg-type]
+    with pytest.raises(XiebanError) as raised:
+        canonical.decode(sealed.payload, Header)
+    assert raised.value.reason is Reason.PAYLOAD_NOT_CANONICAL
+
+
+def test_the_dossiers_commitment_is_the_salted_digest_of_its_manifest() -> None:
+    row = VECTORS["dossier"]
+    salt, manifest = bytes.fromhex(row["salt"]), row["manifest"].encode()
+    assert hashlib.sha256(salt + manifest).hexdigest() == row["commitment"]
+    commitment = Commitment(commit=row["commitment"], files=row["files"], bytes=row["bytes"], pages=row["pages"])
+    assert dossier.verify(commitment, salt=salt, manifest=manifest, contents=["示例文书".encode()]).v == 1

@@ -1,0 +1,186 @@
+"""The whole gateway over a real broker and real gRPC, beside real agencies or fed by a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.chassis import faults
+from services.chassis.config import load
+from services.chassis.lifecycle import Process
+from services.gateway.app import GatewayConfig, serve
+from tests.world import START, World, world
+from xieban.agency import Agency
+from xieban.client import OversightClient, Profile, SandboxClient
+from xieban.errors import Denied, InvalidInput, NotFound
+from xieban.handoff import State
+
+CASE = "A6201020000002026030001"
+PATIENCE = 20.0
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Running:
+    """A city with its gateway, and the committee's and the operator's clients of it."""
+
+    world: World
+    process: Process
+    committee: OversightClient
+    operator: SandboxClient
+
+    async def restart(self) -> None:
+        await self.process.stack.aclose()
+        self.process = await _start(self.world)
+
+
+async def _start(city: World) -> Process:
+    process = Process()
+    await serve(process, load(city.home.node(Agency.GATEWAY) / "config.toml", GatewayConfig))
+    return process
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with world(tmp_path, agencies=(Agency.POLICE, Agency.PROCURATORATE)) as city:
+        profile = Profile.load(city.home.client("sandbox"))
+        async with (
+            OversightClient.open(city.home.client("committee")) as committee,
+            SandboxClient.open(profile) as operator,
+        ):
+            made = Running(city, await _start(city), committee, operator)
+            yield made
+            await made.process.stack.aclose()
+
+
+async def until(question: Callable[[], Awaitable[bool]]) -> None:
+    """Ask until it is so; the other processes give no sign when they are done."""
+    async with asyncio.timeout(PATIENCE):
+        while not await question():
+            await asyncio.sleep(0.02)
+
+
+async def _reviewed(running: Running) -> str:
+    """An arrest request on its way to acceptance; its eid."""
+    sent = await running.world.police.send(running.world.draft("arrest_request", case=CASE))
+    await running.world.arrive(running.world.procuratorate, sent.eid)
+    await running.world.procuratorate.accept(sent.eid)
+
+    async def seen() -> bool:
+        try:
+            timeline = await running.committee.timeline(CASE)
+        except NotFound:
+            return False
+        return timeline.handoffs[0].state is State.ACCEPTED and len(timeline.handoffs[0].receipts) == 3
+
+    await until(seen)
+    return sent.eid
+
+
+async def test_a_handoff_between_agencies_is_seen_with_its_limit_and_the_limit_runs_out_on_the_way(
+    running: Running,
+) -> None:
+    eid = await _reviewed(running)
+    (limit,) = (await running.committee.timeline(CASE)).limits
+    assert (limit.rule, limit.state, limit.due, limit.in_custody) == (
+        "arrest_review_custody",
+        "running",
+        "2026-03-09",
+        True,
+    )
+    await running.operator.advance(START + timedelta(days=30))
+    timeline = await running.committee.timeline(CASE)
+    assert [row.state for row in timeline.limits] == ["overdue"]
+    (overdue,) = [entry for entry in timeline.log if entry.kind == "OVERDUE"]
+    assert overdue.recorded_at.astimezone(UTC) == datetime(2026, 3, 9, 16, 0, tzinfo=UTC)
+    assert (overdue.eid, overdue.detail) == (eid, "arrest_review_custody")
+    summary = await running.committee.summary()
+    assert (summary.cases, summary.limits_overdue, summary.sandbox) == (1, 1, True)
+
+
+async def test_every_outbox_is_finished_by_receipts_and_tickets(running: Running) -> None:
+    await _reviewed(running)
+    for agency in (Agency.POLICE, Agency.PROCURATORATE):
+        home = running.world.home
+        profile = replace(
+            Profile.load(home.client("sandbox")),
+            target=f"127.0.0.1:{home.ports.of(agency)}",
+            server_name=f"xieban.{agency}",
+        )
+        async with SandboxClient.open(profile) as node:
+
+            async def clear(node: SandboxClient = node) -> bool:
+                return (await node.backlog()).clear
+
+            await until(clear)
+    assert (await running.operator.backlog()).clear
+
+
+async def test_a_gateway_that_was_away_catches_up_and_repeats_nothing(running: Running) -> None:
+    await running.process.stack.aclose()
+    sent = await running.world.police.send(running.world.draft("arrest_request", case=CASE))
+    await running.world.arrive(running.world.procuratorate, sent.eid)
+    running.process = await _start(running.world)
+    await running.world.procuratorate.accept(sent.eid)
+
+    async def seen() -> bool:
+        try:
+            return (await running.committee.timeline(CASE)).handoffs[0].state is State.ACCEPTED
+        except NotFound:
+            return False
+
+    await until(seen)
+    await running.restart()
+    kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
+    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "COMPLETE", "DELIVERED", "LODGED"]
+
+
+@pytest.mark.parametrize("label", ["G1", "G2"])
+async def test_a_batch_that_fails_at_a_fault_point_is_delivered_again(running: Running, label: str) -> None:
+    def fail() -> None:
+        raise RuntimeError("fault")
+
+    faults.arm(label, action=fail)
+    await _reviewed(running)
+    kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
+    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "COMPLETE", "DELIVERED", "LODGED"]
+
+
+async def test_only_committee_and_operators_may_look_and_only_operators_may_move_the_clock(running: Running) -> None:
+    home = running.world.home
+    committee = Profile.load(home.client("committee"))
+    police = replace(Profile.load(home.client("police")), target=committee.target, server_name=committee.server_name)
+    async with OversightClient.open(police) as outsider:
+        for call in (outsider.summary(), outsider.cases(), outsider.limits(), outsider.timeline(CASE)):
+            with pytest.raises(Denied, match="XB-5001"):
+                await call
+    async with SandboxClient.open(committee) as curious:
+        with pytest.raises(Denied, match="XB-5001"):
+            await curious.advance(START + timedelta(days=1))
+    sandbox = Profile.load(home.client("sandbox"))
+    async with OversightClient.open(replace(committee, certificate=sandbox.certificate, key=sandbox.key)) as operator:
+        assert (await operator.summary()).cases == 0
+
+
+async def test_wrong_questions_get_coded_answers(running: Running) -> None:
+    with pytest.raises(NotFound, match="XB-2009"):
+        await running.committee.timeline(CASE)
+    with pytest.raises(InvalidInput, match="XB-1001"):
+        await running.committee.timeline("<script>")
+    with pytest.raises(InvalidInput, match="XB-1001"):
+        await running.committee.limits(state="late?")
+    with pytest.raises(InvalidInput, match="XB-1001"):
+        await running.operator.advance(START - timedelta(days=1))
+
+
+async def test_the_page_is_served_by_the_same_process(running: Running) -> None:
+    await _reviewed(running)
+    async with httpx.AsyncClient(base_url=running.world.home.page) as browser:
+        assert CASE in (await browser.get("/")).text
+        assert "审查批准逮捕" in (await browser.get(f"/cases/{CASE}")).text
