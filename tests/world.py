@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from xieban.views import ActView, Draft, HandoffView
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 RULEBOOKS = {Agency.POLICE: POLICE, Agency.PROCURATORATE: PROCURATORATE, Agency.COURT: COURT}
 DIVISION = "620102"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Crash(BaseException):
@@ -120,8 +120,8 @@ class World:
 
 async def until(client: XiebanClient, wanted: Callable[[HandoffView], bool]) -> HandoffView:
     """The first event of the client's inbox that is wanted."""
-    async with asyncio.timeout(PATIENCE):
-        async for event in client.watch():
+    async with asyncio.timeout(PATIENCE), aclosing(client.watch()) as events:
+        async for event in events:
             if wanted(event.handoff):
                 return event.handoff
     raise AssertionError("the inbox stream ended")

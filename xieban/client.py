@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -223,7 +223,7 @@ class XiebanClient(_Caller):
         answer = await self._call(self._cases.ListCases, request, repeatable=True)
         return tuple(views.case_from_pb(row) for row in answer.cases), answer.next_page_token
 
-    async def watch(self, cursor: int = 0) -> AsyncIterator[views.InboxEvent]:
+    async def watch(self, cursor: int = 0) -> AsyncGenerator[views.InboxEvent, None]:
         """Everything after `cursor`, then everything that happens, for ever. When the node goes away the watch goes on from the last
         event it gave, so nothing is missed and nothing comes twice. Errors other than the node's absence end it.
         """

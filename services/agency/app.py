@@ -11,7 +11,7 @@ import grpc.aio
 import msgspec
 
 from services.agency import store
-from services.agency.desk import Arrival, Desk
+from services.agency.desk import Desk
 from services.agency.dossiers import SERVICE as DOSSIER_SERVICE
 from services.agency.dossiers import DossierServicer, Puller
 from services.agency.hearing import Hearing
@@ -21,7 +21,6 @@ from services.agency.relay import Relay
 from services.agency.rulebook import Rulebook
 from services.agency.sending import Sending
 from services.agency.servicer import CASE_SERVICE, HANDOFF_SERVICE, Bell, CaseServicer, HandoffServicer
-from services.agency.tickets import Tickets
 from services.agency.work import Identity, Numbers, Parcel
 from services.chassis import faults, telemetry
 from services.chassis.batch import Batcher
@@ -33,6 +32,7 @@ from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
+from services.tickets import Collector, Issuer
 from xieban import subjects
 from xieban.agency import city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
@@ -130,7 +130,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     )
     bell = Bell()
     relay = Relay(bus=bus, clock=clock)
-    tickets = Tickets(me=me, bus=bus, clock=clock)
+    issuer = Issuer(bus, city=token, agency=agency, key=key, clock=clock)
     peers: dict[str, grpc.aio.Channel] = {}
     for name, target in config.peers.items():
         peers[name] = channel(target, tls=tls, agency=name, max_message=MAX_MESSAGE)
@@ -145,7 +145,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         carry=relay.carry,
         finished=relay.finished,
         committed=bell.ring,
-        ticket=tickets.issue,
+        owe=issuer.owe,
         to_pull=lambda entries: puller.add(entries),
     )
     receiving, hearing = Receiving(desk), Hearing(desk)
@@ -153,14 +153,15 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     puller.add(to_pull)
     relay.carry(pending_parcels(me, owed))
     orders = Batcher(Sending(desk).act)
-    notes: Batcher[Arrival, None] = Batcher(hearing.note)
-    intake = Intake(receiving=receiving, hearing=hearing, notes=notes)
+    intake = Intake(receiving=receiving, hearing=hearing)
+    collector = Collector(directory=directory, clock=clock, finish=hearing.finish)
 
-    await bus.subscribe([subjects.ticket(token, "*", agency)], intake.ticket)
+    await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
     for name in peers:
         process.tasks.create_task(puller.run(name), name=f"pull-{name}")
     process.tasks.create_task(relay.run(), name="relay")
-    process.tasks.create_task(notes.run(), name="notes")
+    process.tasks.create_task(issuer.run(), name="issue-tickets")
+    process.tasks.create_task(collector.run(), name="collect-tickets")
     process.tasks.create_task(orders.run(), name="orders")
     process.tasks.create_task(bus.consume(subjects.consumer(token, agency), intake.batch), name="consume")
 

@@ -10,7 +10,7 @@ law allows is decided by `xieban.procedure` and the rulebook, how rows are writt
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.agency.rulebook import Rulebook
@@ -40,8 +40,8 @@ class Arrival:
 class Desk:
     """One agency's desk over its database, and where its work goes after a commit.
 
-    `carry` takes parcels to publish, `finished` outbox rows (eid, audience) that are, `committed` rings for readers, `ticket` tells an
-    agency what is held here, `to_pull` takes handoffs whose dossier is wanted.
+    `carry` takes parcels to publish, `finished` outbox rows (eid, audience) that are, `committed` rings for readers, `owe` notes
+    that an agency be told what is held here, `to_pull` takes handoffs whose dossier is wanted.
     """
 
     me: Identity
@@ -53,7 +53,7 @@ class Desk:
     carry: Callable[[Sequence[Parcel]], None]
     finished: Callable[[Sequence[tuple[str, str]]], None]
     committed: Callable[[], None]
-    ticket: Callable[[str, Sequence[str]], Awaitable[None]]
+    owe: Callable[[str, Sequence[str]], None]
     to_pull: Callable[[Sequence[Entry]], None]
     tables: Table = field(default_factory=table)
 

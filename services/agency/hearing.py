@@ -9,11 +9,12 @@ from services.agency.desk import Arrival, Desk
 from services.agency.receiving import digest_of
 from services.agency.work import Work
 from services.chassis import faults
+from services.tickets import Finished
 from xieban.errors import XiebanError
-from xieban.handoff import Receipt, Ticket
+from xieban.handoff import Receipt
 from xieban.marshal import micros
 from xieban.seal import Sealed
-from xieban.statement import open_receipt, open_ticket
+from xieban.statement import open_receipt
 from xieban.subjects import parse
 
 
@@ -52,7 +53,7 @@ class Hearing:
         for _, sealed, receipt in opened:
             held.setdefault(receipt.sender.agency, []).append(sealed.eid)
         for agency, eids in held.items():
-            await self._desk.ticket(agency, eids)
+            self._desk.owe(agency, eids)
 
     def _hear(self, work: Work, eid: str, receipt: Receipt) -> None:
         for fact in receipt.facts:
@@ -67,18 +68,8 @@ class Hearing:
             row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
             await tx.write([store.refused_insert([row])])
 
-    async def note(self, arrivals: Sequence[Arrival]) -> list[Exception | None]:
-        """Finish outbox rows on the signed word of their audience."""
-        tickets: list[Ticket] = []
-        for arrival in arrivals:
-            address = parse(arrival.subject)
-            try:
-                if address is not None:
-                    tickets.append(open_ticket(arrival.data, address=address, directory=self._desk.directory))
-            except XiebanError:
-                continue  # a false word finishes nothing, and the true one is asked for by re-sending
-        rows = [(eid, ticket.sender.agency) for ticket in tickets for eid in ticket.holds]
+    async def finish(self, rows: Sequence[Finished]) -> None:
+        """Outbox rows whose audience has given its word in a ticket."""
         async with self._desk.database.transaction() as tx:
             await tx.write([store.outbox_finish(rows)])
         self._desk.finished(rows)
-        return [None] * len(arrivals)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 from services.agency.desk import Arrival
 from services.agency.hearing import Hearing
 from services.agency.receiving import Receiving
-from services.chassis.batch import Batcher
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.telemetry import extract, tracer
-from xieban.errors import Unreachable
 from xieban.subjects import parse
 
 
 class Intake:
     """The desk's ear on the bus. A message is acknowledged only after the desk's transaction."""
 
-    def __init__(self, *, receiving: Receiving, hearing: Hearing, notes: Batcher[Arrival, None]) -> None:
+    def __init__(self, *, receiving: Receiving, hearing: Hearing) -> None:
         self._receiving = receiving
         self._hearing = hearing
-        self._notes = notes
         self._tracer = tracer("xieban.agency")
 
     async def batch(self, messages: Sequence[Incoming]) -> list[Verdict]:
@@ -38,8 +34,3 @@ class Intake:
         if kinds["handoff"]:
             await self._receiving.receive(kinds["handoff"])
         return [Verdict.ACK] * len(messages)
-
-    async def ticket(self, subject: str, data: bytes, headers: Mapping[str, str]) -> None:
-        """Listener for tickets. One that comes while we stop is lost like any other: its row stays owed and it is asked for again."""
-        with suppress(Unreachable):
-            await self._notes.submit(Arrival(subject=subject, data=data, trace=""))

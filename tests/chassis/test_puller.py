@@ -36,6 +36,7 @@ class ScriptedSession:
         self.sent: list[bytes] = []
         self.on_message: Callable[[Any], Awaitable[None]] | None = None
         self.on_pull: Callable[[int], Awaitable[None]] | None = None
+        self.on_send: Callable[[int], Awaitable[None]] | None = None
 
     def wakes(self, event: asyncio.Event) -> None: ...
 
@@ -68,6 +69,8 @@ class ScriptedSession:
 
     async def send(self, subject: str, data: bytes) -> None:
         self.sent.append(data)
+        if self.on_send is not None:
+            await self.on_send(len(self.sent))
 
     async def status(self, code: str, **headers: str) -> None:
         assert self.on_message is not None
@@ -158,6 +161,26 @@ async def test_one_who_may_not_make_consumers_pulls_all_the_same() -> None:
     with pytest.raises(SessionLost):
         await run(session)
     assert session.asked == ["consumer", "probe", "pull 4"]
+
+
+async def test_what_was_committed_is_acknowledged_although_the_process_is_stopping() -> None:
+    session = ScriptedSession()
+
+    async def deliver(count: int) -> None:
+        for sequence in range(1, 4) if count == 1 else ():
+            assert session.on_message is not None
+            reply = f"$JS.ACK.S.C.1.{sequence}.{sequence}.1772413200000000000.0"
+            await session.on_message(message("letters.a", reply=reply))
+
+    async def stop(count: int) -> None:
+        if count == 1:
+            raise asyncio.CancelledError
+
+    session.on_pull = deliver
+    session.on_send = stop
+    with pytest.raises(asyncio.CancelledError):
+        await run(session)
+    assert session.sent == [b"+ACK"] * 3
 
 
 async def test_a_session_whose_client_is_closed_is_lost_at_the_first_use() -> None:

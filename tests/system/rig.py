@@ -23,6 +23,7 @@ from services.agency import relay
 from services.chassis import faults
 from services.chassis.config import load
 from services.chassis.lifecycle import Process
+from services.chassis.rpc import RpcServer
 from services.gateway.app import GatewayConfig
 from services.gateway.app import serve as serve_gateway
 from tests.ledger import Findings, compare
@@ -230,6 +231,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
         return ConsumerSpec(stream=spec.stream, durable=spec.durable, subjects=spec.subjects, ack_wait_seconds=1)
 
     patch.setattr(subjects, "consumer", consumer)
+    patch.setattr(RpcServer.stop, "__defaults__", (0.0,))  # a crash waits for nobody's call
     patch.setattr(relay, "FIRST_RETRY", 0.5)
     patch.setattr(relay, "LONGEST_RETRY", 2.0)
     patch.setattr(relay, "BROKER_RETRY", 0.1)

@@ -140,6 +140,15 @@ def test_the_order_in_which_statements_are_listed_changes_nothing(
     assert course(handoffs, facts, table()) == course(*SAME_INSTANT, table())
 
 
+def test_a_header_sent_at_the_instant_of_an_acceptance_is_taken_at_its_word_about_which_came_first() -> None:
+    script = Script()
+    now = "2026-03-02 09:00"
+    script.settle(script.send(CASE, "prosecution_transfer", POLICE, PP, now), PP, POLICE, now)
+    script.settle(script.send(CASE, "custody_extension_request", POLICE, PP, now), PP, POLICE, now)
+    result = go(script)
+    assert (result.stage, numbers(result)) == ("S20_prosecution_review", set())
+
+
 def test_a_rejected_handoff_moves_nothing_and_starts_nothing() -> None:
     script = Script()
     transfer = script.send(CASE, "prosecution_transfer", POLICE, PP, "2026-03-02 09:00")

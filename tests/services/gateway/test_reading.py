@@ -24,6 +24,7 @@ async def test_paging_through_cases_and_limits_shows_each_exactly_once(gateway: 
     token = ""
     while True:
         page, token = await gateway.reading.cases(size=5, token=token)
+        assert len(page) <= 5
         cases += [line.case_id for line in page]
         if not token:
             break

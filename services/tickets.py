@@ -1,0 +1,112 @@
+"""Tickets: a node's signed word that it holds what another said. Shared by the agencies and the gateway.
+
+A ticket is sent once, outside the stream, and is nobody's to wait for: a lost one costs a repetition of the statement, never the
+statement. So tickets linger a moment and go out together, one signature for many, and what they finish is written down together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from services.chassis.clock import Clock
+from xieban import subjects
+from xieban.agency import Agency
+from xieban.errors import Unreachable, XiebanError
+from xieban.handoff import HEADER_VERSION, MAX_HOLDS, Node, Ticket
+from xieban.marshal import micros, sealed_to_bytes
+from xieban.seal import Directory, SealKey
+from xieban.statement import open_ticket, seal_ticket
+
+log = logging.getLogger(__name__)
+
+LINGER = 0.1
+Finished = tuple[str, str]
+"""(eid, audience) of an outbox row whose audience has given its word."""
+
+
+class Wire(Protocol):
+    """The part of the bus that tickets need."""
+
+    async def send(self, subject: str, data: bytes) -> None: ...
+
+
+class Issuer:
+    """Gives this node's word. `owe` only after the commit of what is owed for."""
+
+    def __init__(self, wire: Wire, *, city: str, agency: Agency, key: SealKey, clock: Clock) -> None:
+        self._wire = wire
+        self._city = city
+        self._agency = agency
+        self._key = key
+        self._clock = clock
+        self._owed: dict[str, dict[str, None]] = defaultdict(dict)
+        self._wake = asyncio.Event()
+
+    def owe(self, author: str, eids: Iterable[str]) -> None:
+        """These statements of `author` are durable here."""
+        self._owed[author].update(dict.fromkeys(eids))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is owed, a moment after it became so, for ever."""
+        while True:
+            await self._wake.wait()
+            await self._clock.sleep(LINGER)
+            self._wake.clear()
+            owed, self._owed = self._owed, defaultdict(dict)
+            for author, eids in owed.items():
+                await self._send(author, list(eids))
+
+    async def _send(self, author: str, eids: list[str]) -> None:
+        subject = subjects.ticket(self._city, self._agency, author)
+        for start in range(0, len(eids), MAX_HOLDS):
+            ticket = Ticket(
+                v=HEADER_VERSION,
+                sender=Node(city=self._city, agency=self._agency),
+                receiver=Node(city=self._city, agency=author),
+                at=micros(self._clock.now()),
+                holds=eids[start : start + MAX_HOLDS],
+            )
+            try:
+                await self._wire.send(subject, sealed_to_bytes(seal_ticket(ticket, self._key)))
+            except Unreachable:
+                log.info("no broker for a ticket; it will be asked for again", extra={"agency": author})
+
+
+class Collector:
+    """Takes others' word and has it written down. A false word finishes nothing; the true one is asked for by re-sending."""
+
+    def __init__(
+        self, *, directory: Directory, clock: Clock, finish: Callable[[list[Finished]], Awaitable[None]]
+    ) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._finish = finish
+        self._heard: list[Finished] = []
+        self._wake = asyncio.Event()
+
+    async def take(self, subject: str, data: bytes, headers: object) -> None:
+        """Listener for tickets addressed to this node."""
+        address = subjects.parse(subject)
+        if address is None:
+            return
+        try:
+            ticket = open_ticket(data, address=address, directory=self._directory)
+        except XiebanError as error:
+            log.warning("false ticket", extra={"subject": subject, "reason": error.reason.name})
+            return
+        self._heard.extend((eid, ticket.sender.agency) for eid in ticket.holds)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Have it written down, a moment after it was heard, for ever."""
+        while True:
+            await self._wake.wait()
+            await self._clock.sleep(LINGER)
+            self._wake.clear()
+            heard, self._heard = self._heard, []
+            await self._finish(heard)
