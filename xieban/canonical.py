@@ -36,12 +36,12 @@ def decode(payload: bytes, schema: type[_T], *, limit: int = MAX_PAYLOAD) -> _T:
         value = msgspec.json.decode(payload, type=schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise failure(Reason.PAYLOAD_NOT_CANONICAL) from error
-    if _ENCODER.encode(value) != payload or not is_clean(payload):
+    if _ENCODER.encode(value) != payload or not _is_clean(payload):
         raise failure(Reason.PAYLOAD_NOT_CANONICAL)
     return value
 
 
-def is_clean(payload: bytes) -> bool:
+def _is_clean(payload: bytes) -> bool:
     """Whether the texts of encoded bytes are NFC and free of control and direction characters."""
     # C0 controls can only be there as escapes; the two escapes that remain allowed are taken away first.
     if b"\\" in payload and b"\\" in payload.replace(rb"\\", b"").replace(rb"\"", b""):

@@ -322,6 +322,13 @@ class Reason(Enum):
     )
     SANDBOX_ONLY = Text("XB-5007", NotAllowed, "操作未执行", "模拟时钟只能在沙箱中使用", "正式环境使用系统时钟")
     PAGE_NOT_FOUND = Text("XB-5008", NotFound, "没有这个页面", "网址有误，或者页面已经移动", "从总览重新进入")
+    STORAGE_FULL = Text(
+        "XB-5009",
+        Unreachable,
+        "暂时不能写入",
+        "本机存储空间已满",
+        "清理或扩充磁盘；已收下的内容没有丢失，腾出空间后自动继续",
+    )
     DEFECT = Text("XB-5999", Broken, "平台内部出错", "出现未预料的情况，已记录（{trace}）", "把编号和时间告诉运维人员")
     # --- 6xxx the command line
     FILE_UNREADABLE = Text("XB-6001", InvalidInput, "命令没有执行", "文件 {file} 无法读取：{detail}", "核对路径和权限")

@@ -34,7 +34,7 @@ class ConsumerSpec:
     stream: str
     durable: str
     subjects: tuple[str, ...]
-    ack_wait_seconds: int = 30
+    ack_wait_seconds: int = 10
     max_deliver: int = 8
 
 

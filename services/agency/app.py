@@ -153,7 +153,8 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     puller.add(to_pull)
     relay.carry(pending_parcels(me, owed))
     orders = Batcher(Sending(desk).act)
-    intake = Intake(receiving=receiving, hearing=hearing)
+    consumer = subjects.consumer(token, agency)
+    intake = Intake(receiving=receiving, hearing=hearing, max_deliver=consumer.max_deliver)
     collector = Collector(directory=directory, clock=clock, finish=hearing.finish)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
@@ -163,7 +164,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(issuer.run(), name="issue-tickets")
     process.tasks.create_task(collector.run(), name="collect-tickets")
     process.tasks.create_task(orders.run(), name="orders")
-    process.tasks.create_task(bus.consume(subjects.consumer(token, agency), intake.batch), name="consume")
+    process.tasks.create_task(bus.consume(consumer, intake.batch), name="consume")
 
     server = RpcServer(tls=tls, max_message=MAX_MESSAGE, development=config.development, on_fatal=process.fail)
     names = [HANDOFF_SERVICE, CASE_SERVICE, DOSSIER_SERVICE]

@@ -9,13 +9,12 @@ from services.agency.sending import Draft
 from services.agency.store import CaseRow, Entry, FactRow
 from xieban import canonical, dossier
 from xieban.errors import Reason, failure
-from xieban.handoff import Act, Defect, Fact, State
+from xieban.handoff import LATEST, MAX_ACTS, MAX_REFERENCES, Act, Defect, Fact, State
 from xieban.ids import case_id, eid, person_tag
 from xieban.marshal import dossier_from_pb, office_from_pb, time_from_pb, time_to_pb
 from xieban.procedure import table
 from xieban.wire.v1 import case_pb2, handoff_pb2
 
-MAX_ACTS = 64
 MAX_DEFECTS = 50
 _STATES = {state: handoff_pb2.HandoffState.Value(f"HANDOFF_STATE_{state.name}") for state in State}
 
@@ -29,6 +28,8 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         raise failure(Reason.FIELD_INVALID, field="client_ref", detail="缺少发文文号")
     if len(message.acts) > MAX_ACTS:
         raise failure(Reason.FIELD_INVALID, field="acts", detail=f"超过 {MAX_ACTS} 项")
+    if len(message.re) >= MAX_REFERENCES:  # one place is left for the handoff it answers
+        raise failure(Reason.FIELD_INVALID, field="re", detail=f"最多 {MAX_REFERENCES - 1} 项")
     handed_in = dossier_from_pb(message.dossier)
     content = message.SerializeToString(deterministic=True)
     return Draft(
@@ -54,9 +55,12 @@ def act_from_pb(message: handoff_pb2.Act) -> Act:
         raise failure(Reason.FIELD_INVALID, field="acts.what", detail=f"没有名为 {message.what[:40]} 的法律行为")
     if not message.HasField("at"):
         raise failure(Reason.FIELD_INVALID, field="acts.at", detail=f"{row.name} 缺少法定时间")
+    at = time_from_pb(message.at)
+    if not 0 <= at < LATEST:
+        raise failure(Reason.FIELD_INVALID, field="acts.at", detail=f"{row.name} 的时间应在 1970 年至 2099 年之间")
     return Act(
         what=message.what,
-        at=time_from_pb(message.at),
+        at=at,
         person=person_tag(message.person) if message.person else "",
         custody=row.custody,
         derived=message.derived,

@@ -18,7 +18,7 @@ from xieban.agency import PARTIES, office
 from xieban.dossier import Manifest, Packed
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import SETTLED, Defect, Header, State
-from xieban.marshal import sealed_from_bytes
+from xieban.marshal import micros, sealed_from_bytes
 from xieban.procedure import FIRST_STAGE, CaseState, Kind, Proposal, advance, check
 from xieban.seal import Sealed
 from xieban.statement import open_header
@@ -124,7 +124,8 @@ class Receiving:
         else:
             if entry.from_agency != entry.to_agency:  # within one agency the sender has moved the shared case already
                 work.case_put(entry.case_id, advance(state, kind, on="sent", outcome=entry.outcome))
-            work.state_own(entry, fact(work, entry.eid, "delivered"))
+            if entry.state is State.SENT:  # one that was parked has been receipted already
+                work.state_own(entry, fact(work, entry.eid, "delivered"))
         if header.lane.seq == seq + 1:
             work.lane_put(key, header.lane.seq, entry.eid)
 
@@ -135,8 +136,8 @@ class Receiving:
             key=lambda e: e.lane_seq,
         )
         for parked in waiting:
-            if parked.lane_seq != work.lanes[*lane, "in"][0] + 1:
-                return
+            if parked.lane_seq > work.lanes[*lane, "in"][0] + 1:
+                return  # a number already taken goes on to be rejected, or it would hold up the lane for ever
             parked.parked = False
             work.entry_changed(parked)
             self._enter(work, parked, header_of(parked))
@@ -144,6 +145,10 @@ class Receiving:
     def _admit(self, work: Work, header: Header) -> tuple[Kind, CaseState]:
         sender = office(header.sender.agency, header.sender.office)
         receiver = office(header.receiver.agency, header.receiver.office)
+        if {sender.city.token, receiver.city.token} != {
+            self._desk.me.city
+        }:  # a node speaks for the offices of its own city
+            raise failure(Reason.PARTY_NOT_ALLOWED, kind=header.kind, sender=sender.name, receiver=receiver.name)
         for act in header.acts:
             row = self._desk.tables.acts.get(act.what)
             if row is None or row.custody != act.custody:
@@ -199,6 +204,12 @@ class Receiving:
         if address is not None and eid and address.sender in set(PARTIES):
             defect = Defect(code=error.reason.name, article="", item=error.reason.number)
             work.tell(address.sender, fact(work, eid, "rejected", defects=[defect]), arrival.trace)
+
+    async def set_aside(self, arrival: Arrival) -> None:
+        """Note a message that nobody could take in, by digest; it has no effect and is not asked for again."""
+        row = (digest_of(arrival.data), arrival.subject, Reason.DEFECT.name, micros(self._desk.clock.now()))
+        async with self._desk.database.transaction() as tx:
+            await tx.write([store.refused_insert([row])])
 
     async def _receipts_again(self, tx: Transaction, eids: Sequence[str]) -> list[Parcel]:
         """A duplicate is a success: say again what was said."""

@@ -131,7 +131,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
     async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:
         self._check(context)
         limit = page_size(request.page_size)
-        before = int(request.page_token) if request.page_token.isdecimal() else _LAST
+        before = _position(request.page_token)
         async with self._database.read() as tx:
             entries = await store.handoffs_page(
                 tx,
@@ -200,13 +200,22 @@ class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
         self._check(context)
         limit = page_size(request.page_size)
         at, _, last = request.page_token.partition("-")
-        before = (int(at), last) if at.isdecimal() else (_LAST, "")
+        before = (_position(at), last)
         async with self._database.read() as tx:
             rows = await store.cases_page(tx, before=before, limit=limit)
             counts = await store.case_handoff_counts(tx, [row.case_id for row in rows])
         token = f"{rows[-1].opened_at}-{rows[-1].case_id}" if len(rows) == limit else ""
         cases = [convert.case_to_pb(row, handoffs=counts.get(row.case_id, 0)) for row in rows]
         return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
+
+
+def _position(token: str) -> int:
+    """Where a page goes on; everything for an empty token. Errors: FIELD_INVALID for one we have not given."""
+    if not token:
+        return _LAST
+    if not (token.isascii() and token.isdecimal() and len(token) <= 18):
+        raise failure(Reason.FIELD_INVALID, field="page_token", detail="不是上一页返回的标记")
+    return int(token)
 
 
 def page_size(wanted: int) -> int:

@@ -17,7 +17,7 @@ from services.chassis.database import Transaction
 from xieban import subjects
 from xieban.agency import Agency
 from xieban.dossier import CaseNumbers, Packed
-from xieban.handoff import HEADER_VERSION, MAX_FACTS, Fact, Node, Receipt, climb
+from xieban.handoff import HEADER_VERSION, MAX_FACTS, Fact, Node, Receipt, State, climb
 from xieban.marshal import sealed_to_bytes
 from xieban.procedure import CaseState, advance, table
 from xieban.seal import SealKey
@@ -176,10 +176,12 @@ class Work:
         state = climb(entry.state, fact.kind)
         if state == entry.state:
             return
+        # An answer implies acceptance, and its receipt may overtake the one that says so.
+        accepted = state in (State.ACCEPTED, State.ANSWERED) and entry.state is not State.ACCEPTED
         entry.state = state
         self.entry_changed(entry)
         self._event(entry)
-        if fact.kind == "accepted" and entry.case_id in self.cases:
+        if accepted and entry.case_id in self.cases:
             case = self.cases[entry.case_id]
             moved = advance(case.state, table().kind(entry.kind), on="accepted", outcome=entry.outcome)
             if moved != case.state:

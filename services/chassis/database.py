@@ -297,4 +297,4 @@ async def _finished(step: Awaitable[T]) -> T:
 
 
 def _storage_full() -> XiebanError:
-    return failure(Reason.PEER_UNREACHABLE, peer="本机存储（空间已满）")
+    return failure(Reason.STORAGE_FULL)

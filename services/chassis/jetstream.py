@@ -32,6 +32,7 @@ Raw = Msg
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_NS: Final = 1_000_000_000
 REQUEST_TIMEOUT: Final = 5.0
+UNSUBSCRIBE_TIMEOUT: Final = 1.0
 STREAM_EXISTS_DIFFERENT: Final = 10058
 MAX_ACK_PENDING: Final = 8_192
 
@@ -215,9 +216,12 @@ class Session:
         return number
 
     async def unsubscribe(self, number: int) -> None:
+        """Returns when what the broker had sent until then has been handed to the callback."""
         subscription = self._subscriptions.pop(number)
-        with suppress(OSError, nats.errors.Error):
-            await subscription.unsubscribe()
+        if not self.lost:
+            with suppress(OSError, nats.errors.Error, TimeoutError):
+                async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
 
     async def send(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None

@@ -31,8 +31,10 @@ async def refused(call: Awaitable[Any]) -> XiebanError:
 
 
 def counts(city: City, agency: Agency) -> dict[str, int]:
-    tables = ("handoff", "case_file", "client_ref", "outbox", "dossier", "dossier_file", "inbox_event", "lane", "receipt")
-    return {table: city.rows(agency, f"SELECT COUNT(*) AS n FROM {table}")[0]["n"] for table in tables}
+    """How much the agency has written of its own accord; what others are still telling it of earlier tests is left out."""
+    tables = {table: "1" for table in ("case_file", "client_ref", "dossier", "dossier_file", "lane")}
+    tables |= {"handoff": "box = 'out'", "receipt": "box = 'out'", "inbox_event": "box = 'out' AND state = 'sent'"}
+    return {table: city.rows(agency, f"SELECT COUNT(*) AS n FROM {table} WHERE {of}")[0]["n"] for table, of in tables.items()}
 
 
 async def test_an_unknown_kind_is_refused_and_nothing_is_written(city: City) -> None:
@@ -193,13 +195,13 @@ async def test_a_message_beyond_the_ports_limit_is_refused(city: City) -> None:
         ({"outcome": "approved"}, Reason.OUTCOME_NOT_ALLOWED),
         ({"acts": (ActView("flying", START),)}, Reason.FIELD_INVALID),
         ({"acts": (ActView("detained", START, "张三"),)}, Reason.FIELD_INVALID),
-        ({"acts": (ActView("detained", START.replace(year=2199), "P1"),)}, Reason.FIELD_INVALID),
+        ({"acts": (ActView("detained", START.replace(year=2100), "P1"),)}, Reason.FIELD_INVALID),
         ({"acts": (ActView("detained", START.replace(year=1949), "P1"),)}, Reason.FIELD_INVALID),
         ({"acts": (ActView("detained", START + timedelta(days=300), "P1"),)}, Reason.INTAKE_DEFECT),
         ({"acts": (ActView("detained", START, "P1"),) * 65}, Reason.FIELD_INVALID),
         ({"re": ("ab" * 32,)}, Reason.HANDOFF_NOT_FOUND),
         ({"re": ("不是编号",)}, Reason.FIELD_INVALID),
-        ({"re": ("ab" * 32,) * 33}, Reason.FIELD_INVALID),
+        ({"re": ("ab" * 32,) * 32}, Reason.FIELD_INVALID),
     ],
 )
 async def test_a_field_that_cannot_be_is_refused_by_name(city: City, changes: dict[str, Any], reason: Reason) -> None:
