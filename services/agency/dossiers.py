@@ -52,6 +52,7 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
         if len(request.eids) > MAX_PULL * 2:
             raise failure(Reason.FIELD_INVALID, field="eids", detail=f"一次最多 {MAX_PULL * 2} 份")
         wanted = [checked_eid(one) for one in request.eids]
+        missing = ""
         for start in range(0, len(wanted), MAX_READ):
             part = wanted[start : start + MAX_READ]
             async with self._database.read() as tx:
@@ -60,9 +61,12 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
                 held = await store.dossiers(tx, mine)
             for one in part:
                 if one not in held:
-                    raise failure(Reason.HANDOFF_NOT_FOUND, handoff=one[:16])
+                    missing = missing or one  # told at the end: it must not hold up those asked for after it
+                    continue
                 salt, manifest, contents = held[one]
                 yield dossier_pb2.PullDossiersResponse(eid=one, salt=salt, manifest=manifest, contents=contents)
+        if missing:
+            raise failure(Reason.HANDOFF_NOT_FOUND, handoff=missing[:16])
 
 
 class Puller:
@@ -107,11 +111,20 @@ class Puller:
                     queue.pop(item.eid, None)
                 pause = RETRY_FIRST
             else:
-                # The first may be the one that cannot be had now; the others get their turn.
-                first = batch[0]
-                queue[first.eid] = queue.pop(first.eid)
-                await self._clock.sleep(pause)
+                # What cannot be had now goes behind what has not been tried, and a newcomer does not wait for it.
+                for entry in batch:
+                    queue[entry.eid] = queue.pop(entry.eid)
+                await self._sleep_or_wake(pause, wake)
                 pause = min(pause * 2, RETRY_LONGEST)
+
+    async def _sleep_or_wake(self, seconds: float, wake: asyncio.Event) -> None:
+        wake.clear()
+        async with asyncio.TaskGroup() as group:
+            sleeping = group.create_task(self._clock.sleep(seconds))
+            waking = group.create_task(wake.wait())
+            await asyncio.wait([sleeping, waking], return_when=asyncio.FIRST_COMPLETED)
+            sleeping.cancel()
+            waking.cancel()
 
     async def _pull(self, peer: str, batch: Sequence[Entry]) -> list[Pulled]:
         """What could be had, in order; the rest stays queued."""

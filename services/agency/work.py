@@ -105,8 +105,7 @@ class Work:
         self.numbers.handoff += 1
         entry.seq = self.numbers.handoff
         self.entries[entry.eid, entry.box] = entry
-        self._added.append(entry)
-        self._event(entry)
+        self._added.append(entry)  # no event: its sender has just been told, and its receiver hears of `delivered`
 
     def entry_changed(self, entry: Entry) -> None:
         self._changed[entry.eid, entry.box] = entry

@@ -88,7 +88,9 @@ class Overview:
     in_flight: tuple[Handoff, ...]
     due_next: tuple[Limit, ...]
     overdue: tuple[Limit, ...]
+    late: tuple[Limit, ...]
     limits_late: int
+    changed: tuple[CaseLine, ...]
     held: frozenset[str]
 
 
@@ -103,7 +105,7 @@ class Reading:
             return await _summary(transaction)
 
     async def overview(self, *, rows: int) -> Overview:
-        """At most `rows` rows a list: the longest in flight, the next due, the longest overdue."""
+        """At most `rows` rows a list: the longest in flight, the next due, the longest overdue; half as many of what is over."""
         async with self._database.read() as transaction:
             flight = await transaction.all(
                 f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE settled = 0 ORDER BY sent_at, eid LIMIT ?", (rows,)
@@ -111,6 +113,13 @@ class Reading:
             due = await _limits(transaction, "state = 'running'", (), rows)
             overdue = await _limits(transaction, "state = 'overdue'", (), rows)
             late = await transaction.one("SELECT COUNT(*) AS n FROM limit_clock WHERE state = 'late'")
+            ended = await transaction.all(
+                f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE state = 'late' ORDER BY ended_at DESC, case_id, rule LIMIT ?",
+                (rows // 2,),
+            )
+            changed = await transaction.all(
+                "SELECT * FROM case_file ORDER BY updated_at DESC, case_id LIMIT ?", (rows // 2,)
+            )
             cases = sorted({row["case_id"] for row in flight})
             held: list[Row] = []
             if cases:
@@ -123,6 +132,8 @@ class Reading:
                 in_flight=tuple(map(handoff_from, flight)),
                 due_next=tuple(due),
                 overdue=tuple(overdue),
+                late=tuple(map(limit_from, ended)),
+                changed=tuple(await _case_lines(transaction, changed)),
                 limits_late=late["n"] if late is not None else 0,
                 held=frozenset(row["case_id"] for row in held),
             )

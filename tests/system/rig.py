@@ -111,6 +111,12 @@ class City:
         }
         return Header(**{**values, **changes})
 
+    def lane(self, agency: Agency, case: str, receiver: Agency) -> Lane:
+        """The next place in a lane of a sender."""
+        sql = "SELECT seq, head FROM lane WHERE box = 'out' AND case_id = ? AND to_agency = ?"
+        rows = self.rows(agency, sql, case, receiver)
+        return Lane(seq=rows[0]["seq"] + 1, prev=rows[0]["head"]) if rows else Lane(seq=1, prev="")
+
     async def say_header(self, header: Header, *, key: SealKey | None = None) -> Sealed:
         """Seal and publish, without the checks of `seal_header`."""
         sealed = (key or self.key(Agency(header.sender.agency))).seal("header", canonical.encode(header))

@@ -48,7 +48,7 @@ STATUS: tuple[tuple[type[XiebanError], int], ...] = (
 )  # fmt: skip
 
 
-def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> Starlette:
+def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> ASGIApp:
     """The ASGI application."""
     site = _Site(reading, city=city, clock=clock, sandbox=sandbox)
     app = Starlette(
@@ -60,8 +60,7 @@ def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> Starl
         ],
         exception_handlers={XiebanError: site.refused, HTTPException: site.no_page, Exception: site.defect},
     )
-    app.add_middleware(_Headers)
-    return app
+    return _Headers(app)  # around everything: the framework answers a defect outside its own middleware
 
 
 class _Site:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from services.chassis.lifecycle import Process
 from xieban.errors import Reason, failure
@@ -23,7 +23,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_pages(process: Process, site: Starlette, *, address: str) -> int:
+async def serve_pages(process: Process, site: ASGIApp, *, address: str) -> int:
     """Serve `site` on `host:port` until the process ends; returns the port. Errors: PORT_TAKEN."""
     host, _, port = address.rpartition(":")
     listener = _listen(host, int(port))

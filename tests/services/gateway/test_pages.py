@@ -29,14 +29,16 @@ async def site(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_the_overview_shows_counts_that_agree_with_its_lists(site: httpx.AsyncClient) -> None:
-    html = (await site.get("/")).text
+    html, _, over = (await site.get("/")).text.partition('<h2 id="late">')
     overdue, running, flight = (int(n) for n in re.findall(r"</span><b>(\d+)</b>", html)[:3])
     assert html.count("xb-left xb-overdue") == overdue > 0
     assert f"共 {running} 项" in html or html.count("xb-left") == overdue + running
     assert html.count('aria-label="发往"') == flight > 0
     assert "模拟时钟" in html
-    assert "本页不显示证据内容" in html
+    assert "本页不显示证据内容" in over
     assert '<meta http-equiv="refresh" content="15">' in html
+    assert f"另有超期办结 {over.count('xb-left xb-overdue')}" in html
+    assert "最近变化的案件" in over
 
 
 async def test_a_case_shows_its_lanes_limits_receipts_and_log(site: httpx.AsyncClient) -> None:
@@ -84,6 +86,7 @@ async def test_a_defect_is_told_without_its_particulars(site: httpx.AsyncClient,
     await gateway.database.close()
     answer = await site.get("/")
     assert (answer.status_code, "XB-5999" in answer.text, "Traceback" in answer.text) == (500, True, False)
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_what_a_statement_says_is_escaped(site: httpx.AsyncClient, gateway: Gateway) -> None:

@@ -44,7 +44,7 @@ TABLES = (
     "CREATE UNIQUE INDEX handoff_identity ON handoff (box, from_agency, inc, handoff_id)",
     "CREATE UNIQUE INDEX handoff_seq ON handoff (seq)",
     "CREATE INDEX handoff_case ON handoff (case_id)",
-    "CREATE INDEX handoff_state ON handoff (box, state)",
+    "CREATE INDEX handoff_to_pull ON handoff (seq) WHERE box = 'in' AND state = 'delivered' AND parked = 0",
     # The sender's own document number names a handoff for ever.
     """CREATE TABLE client_ref (
         client_ref TEXT PRIMARY KEY,
@@ -87,7 +87,7 @@ TABLES = (
         done INTEGER NOT NULL,
         PRIMARY KEY (eid, audience)
     )""",
-    "CREATE INDEX outbox_pending ON outbox (done, eid)",
+    "CREATE INDEX outbox_pending ON outbox (eid) WHERE done = 0",
     """CREATE TABLE dossier (
         eid TEXT PRIMARY KEY,
         salt BLOB NOT NULL,
