@@ -57,9 +57,13 @@ class Issuer:
             await self._wake.wait()
             await self._clock.sleep(LINGER)
             self._wake.clear()
-            owed, self._owed = self._owed, defaultdict(dict)
-            for author, eids in owed.items():
-                await self._send(author, list(eids))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what is owed now."""
+        owed, self._owed = self._owed, defaultdict(dict)
+        for author, eids in owed.items():
+            await self._send(author, list(eids))
 
     async def _send(self, author: str, eids: list[str]) -> None:
         subject = subjects.ticket(self._city, self._agency, author)

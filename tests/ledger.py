@@ -53,7 +53,12 @@ class Findings:
         return [*self.lost, *self.doubled, *self.unverified]
 
     def __str__(self) -> str:
-        rows = [("lost", self.lost), ("doubled", self.doubled), ("unverified", self.unverified), ("unsettled", self.unsettled)]
+        rows = [
+            ("lost", self.lost),
+            ("doubled", self.doubled),
+            ("unverified", self.unverified),
+            ("unsettled", self.unsettled),
+        ]
         told = [f"{name}: {item.what} {item.about[:16]} at {item.where}" for name, items in rows for item in items]
         return "\n".join(told) or f"clean: {self.handoffs} handoffs, {self.receipts} receipts"
 
@@ -113,9 +118,7 @@ def _rows(database: sqlite3.Connection, sql: str) -> list[sqlite3.Row]:
     return database.execute(sql).fetchall()
 
 
-def _open(
-    home: Home, agency: Agency, directory: Directory, cases: Collection[str] | None, found: Findings
-) -> _Book:
+def _open(home: Home, agency: Agency, directory: Directory, cases: Collection[str] | None, found: Findings) -> _Book:
     book = _Book(agency)
     with closing(sqlite3.connect(f"{(home.node(agency) / 'data.db').as_uri()}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
@@ -163,7 +166,8 @@ def _open(
             if row["eid"] in known
         ]
         book.stages = {
-            row["case_id"]: CaseState(row["stage"], row["returns"]) for row in _rows(database, "SELECT * FROM case_file")
+            row["case_id"]: CaseState(row["stage"], row["returns"])
+            for row in _rows(database, "SELECT * FROM case_file")
         }
         book.refused = {row["digest"] for row in _rows(database, "SELECT digest FROM refused")}
         _dossiers(book, database)
@@ -285,7 +289,9 @@ def _effects(book: _Book, found: Findings) -> None:
             found.lost.append(Finding("case", case_id, book.agency))
             continue
         if actual.returns > expected.returns:
-            found.doubled.append(Finding(f"return counted {actual.returns} times, not {expected.returns}", case_id, book.agency))
+            found.doubled.append(
+                Finding(f"return counted {actual.returns} times, not {expected.returns}", case_id, book.agency)
+            )
         elif actual != expected:
             what = f"effect on the case: {actual.stage}/{actual.returns}, should be {expected.stage}/{expected.returns}"
             found.lost.append(Finding(what, case_id, book.agency))

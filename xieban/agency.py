@@ -19,7 +19,8 @@ Level = Literal["county", "city", "province"]
 
 
 class Agency(StrEnum):
-    """The parties of the wire. The committee watches; it is never sender or receiver of a handoff."""
+    """The parties of the wire. The committee's gateway watches: nothing of a case's way is ever sent to it or by it, only
+    supervision correspondence and registrations of time limits."""
 
     POLICE = "police"
     PROCURATORATE = "procuratorate"
@@ -64,6 +65,8 @@ class Office:
         place = table.names[self.division]
         city = table.names[self.division[:4] + "00"]
         county = self.level == "county"
+        if self.agency is Agency.GATEWAY:
+            return f"中共{place}委政法委员会"
         if self.agency is Agency.POLICE:
             if county and place.endswith("区"):
                 return f"{city}公安局{place[:-1]}分局"
@@ -101,8 +104,11 @@ def _divisions() -> _Divisions:
 
 
 def office(agency: Agency | str, division: str) -> Office:
-    """The office of `agency` at `division`. Errors: OFFICE_UNKNOWN."""
-    if agency not in PARTIES or division not in _divisions().names:
+    """The office of `agency` at `division`; the committee has one, at the city itself. Errors: OFFICE_UNKNOWN."""
+    known = division in _divisions().names and (
+        agency in PARTIES or (agency == Agency.GATEWAY and division.endswith("00"))
+    )
+    if not known:
         raise failure(Reason.OFFICE_UNKNOWN, office=f"{agency}-{division}"[:40])
     return Office(agency=Agency(agency), division=division)
 

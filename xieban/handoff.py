@@ -27,6 +27,13 @@ Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 MaybeDigest = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
 RandomId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{24}\Z")]
 CaseNumber = Annotated[str, Meta(pattern=r"\A[A-Z0-9]{4,32}\Z")]
+# 文号 and 案号 as offices print them: a short name, a bracketed year, a serial. Long enough for those, too narrow for a sentence.
+DocumentNumber = Annotated[
+    str,
+    Meta(
+        pattern=r"\A([\u4e00-\u9fff（）()]{0,24}[〔（(\[](19|20)[0-9]{2}[〕）)\]][\u4e00-\u9fff0-9]{0,16}第?[0-9]{1,8}号)?\Z"
+    ),
+]
 MaybeTag = Annotated[str, Meta(pattern=r"\A(P[1-9][0-9]{0,2})?\Z")]
 
 
@@ -66,6 +73,31 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     derived: bool
 
 
+ClockEffect = Literal["start", "stop", "extend", "exclude", "restart"]
+
+
+class ClockAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a legal act does to one statutory limit, stated by the office that did it.
+
+    `rule` and `event` are ids of `xieban.timelimits`; `at` is the legal time, `until` the end of an excluded interval (0: still open,
+    or none); `by` the office class that granted an extension, `kind` "add" or "total" with its amounts. `person` is a tag or empty;
+    `document` the number of the document that proves it (文号).
+    """
+
+    effect: ClockEffect
+    rule: Code
+    event: Code
+    at: Micros
+    until: Micros
+    by: Code
+    kind: Literal["", "add", "total"]
+    months: Count
+    days: Count
+    hours: Count
+    person: MaybeTag
+    document: DocumentNumber
+
+
 class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The dossier by digest only: SHA-256(salt ‖ manifest), hex, with its size. The salt travels with the dossier."""
 
@@ -94,10 +126,12 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sent_at: Micros
     dossier: Commitment
     rules: Code
+    clocks: list[ClockAct]
 
 
 MAX_REFERENCES = 32
 MAX_ACTS = 64
+MAX_CLOCKS = 16
 
 
 class Defect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

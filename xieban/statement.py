@@ -9,7 +9,17 @@ from __future__ import annotations
 from xieban import canonical
 from xieban.agency import Agency
 from xieban.errors import Reason, failure
-from xieban.handoff import HEADER_VERSION, MAX_ACTS, MAX_FACTS, MAX_HOLDS, MAX_REFERENCES, Header, Receipt, Ticket
+from xieban.handoff import (
+    HEADER_VERSION,
+    MAX_ACTS,
+    MAX_CLOCKS,
+    MAX_FACTS,
+    MAX_HOLDS,
+    MAX_REFERENCES,
+    Header,
+    Receipt,
+    Ticket,
+)
 from xieban.marshal import sealed_from_bytes
 from xieban.seal import Directory, Sealed, SealKey, StatementType
 from xieban.subjects import Address
@@ -26,6 +36,7 @@ def open_header(data: bytes, *, address: Address, directory: Directory) -> tuple
     _match(header.v == HEADER_VERSION, "v")
     _match(header.lane.seq >= 1 and (header.lane.seq == 1) == (header.lane.prev == ""), "lane")
     _match(len(header.re) <= MAX_REFERENCES and len(header.acts) <= MAX_ACTS, "acts")
+    _match(len(header.clocks) <= MAX_CLOCKS, "clocks")
     return sealed, header
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,7 +17,7 @@ from xieban import marshal
 from xieban.agency import Agency, Office
 from xieban.dossier import CaseNumbers, Dossier
 from xieban.errors import Reason, failure
-from xieban.handoff import State
+from xieban.handoff import ClockEffect, State
 from xieban.wire.v1 import case_pb2, handoff_pb2, oversight_pb2
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -39,6 +39,27 @@ class ActView:
     at: datetime
     person: str = ""
     derived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockView:
+    """What a legal act does to one statutory limit. `rule`, `event` and `by` are ids of `xieban.timelimits`; times are aware.
+
+    `effect` is start, stop, extend, exclude or restart; `kind` "add" or "total" for an extension; `until` the end of an exclusion.
+    """
+
+    effect: ClockEffect
+    rule: str
+    at: datetime
+    until: datetime | None = None
+    event: str = ""
+    by: str = ""
+    kind: str = ""
+    months: int = 0
+    days: int = 0
+    hours: int = 0
+    person: str = ""
+    document: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,7 @@ class Draft:
     acts: tuple[ActView, ...] = ()
     secrecy: Secrecy = "none"
     re: tuple[str, ...] = ()
+    clocks: tuple[ClockView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +119,7 @@ class HandoffView:
     acts: tuple[ActView, ...]
     incoming: bool
     lane_seq: int
+    clocks: tuple[ClockView, ...] = ()
     dossier: Dossier | None = None
 
 
@@ -249,6 +272,41 @@ def act_from_pb(value: handoff_pb2.Act) -> ActView:
     return ActView(what=value.what, at=time_from_pb(value.at), person=value.person, derived=value.derived)
 
 
+def clock_to_pb(value: ClockView) -> handoff_pb2.ClockAct:
+    return handoff_pb2.ClockAct(
+        effect=handoff_pb2.ClockEffect.Value(f"CLOCK_EFFECT_{value.effect.upper()}"),
+        rule=value.rule,
+        event=value.event,
+        at=time_to_pb(value.at),
+        until=time_to_pb(value.until) if value.until else None,
+        by=value.by,
+        kind=value.kind,
+        months=value.months,
+        days=value.days,
+        hours=value.hours,
+        person=value.person,
+        document=value.document,
+    )
+
+
+def clock_from_pb(value: handoff_pb2.ClockAct) -> ClockView:
+    effect = handoff_pb2.ClockEffect.Name(value.effect).removeprefix("CLOCK_EFFECT_").lower()
+    return ClockView(
+        effect=cast(ClockEffect, effect),
+        rule=value.rule,
+        at=time_from_pb(value.at),
+        until=time_from_pb(value.until) if value.HasField("until") else None,
+        event=value.event,
+        by=value.by,
+        kind=value.kind,
+        months=value.months,
+        days=value.days,
+        hours=value.hours,
+        person=value.person,
+        document=value.document,
+    )
+
+
 def defect_to_pb(value: DefectView) -> handoff_pb2.Defect:
     return handoff_pb2.Defect(code=value.code, article=value.article, item=value.item)
 
@@ -259,7 +317,7 @@ def defect_from_pb(value: handoff_pb2.Defect) -> DefectView:
 
 def draft_to_pb(value: Draft) -> handoff_pb2.Draft:
     """Errors: FIELD_INVALID for a naive time."""
-    return handoff_pb2.Draft(
+    message = handoff_pb2.Draft(
         client_ref=value.client_ref,
         kind=value.kind,
         case_id=value.case_id,
@@ -269,8 +327,10 @@ def draft_to_pb(value: Draft) -> handoff_pb2.Draft:
         secrecy=_SECRECY[value.secrecy],
         dossier=marshal.dossier_to_pb(value.dossier),
         re=value.re,
-        **{"from": marshal.office_to_pb(value.sender)},
+        clocks=[clock_to_pb(clock) for clock in value.clocks],
     )
+    getattr(message, "from").CopyFrom(marshal.office_to_pb(value.sender))
+    return message
 
 
 def fact_from_pb(value: handoff_pb2.ReceiptFact) -> FactView:
@@ -301,6 +361,7 @@ def handoff_from_pb(value: handoff_pb2.Handoff, *, dossier: Dossier | None = Non
         acts=tuple(act_from_pb(act) for act in value.acts),
         incoming=value.incoming,
         lane_seq=value.lane_seq,
+        clocks=tuple(clock_from_pb(clock) for clock in value.clocks),
         dossier=dossier,
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from services.agency.desk import header_of
 from services.agency.sending import Draft
 from services.agency.store import CaseRow, Entry, FactRow
 from xieban import canonical, dossier
 from xieban.errors import Reason, failure
-from xieban.handoff import LATEST, MAX_ACTS, MAX_REFERENCES, Act, Defect, Fact, State
+from xieban.handoff import LATEST, MAX_ACTS, MAX_CLOCKS, MAX_REFERENCES, Act, ClockAct, ClockEffect, Defect, Fact, State
 from xieban.ids import case_id, eid, person_tag
 from xieban.marshal import dossier_from_pb, office_from_pb, time_from_pb, time_to_pb
 from xieban.procedure import table
@@ -28,6 +30,8 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         raise failure(Reason.FIELD_INVALID, field="client_ref", detail="缺少发文文号")
     if len(message.acts) > MAX_ACTS:
         raise failure(Reason.FIELD_INVALID, field="acts", detail=f"超过 {MAX_ACTS} 项")
+    if len(message.clocks) > MAX_CLOCKS:
+        raise failure(Reason.FIELD_INVALID, field="clocks", detail=f"超过 {MAX_CLOCKS} 项")
     if len(message.re) >= MAX_REFERENCES:  # one place is left for the handoff it answers
         raise failure(Reason.FIELD_INVALID, field="re", detail=f"最多 {MAX_REFERENCES - 1} 项")
     handed_in = dossier_from_pb(message.dossier)
@@ -45,6 +49,7 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         numbers=handed_in.case_numbers,
         re=tuple(eid(one) for one in message.re),
         digest=hashlib.sha256(content + answering.encode()).hexdigest(),
+        clocks=tuple(clock_from_pb(clock) for clock in message.clocks),
     )
 
 
@@ -64,6 +69,60 @@ def act_from_pb(message: handoff_pb2.Act) -> Act:
         person=person_tag(message.person) if message.person else "",
         custody=row.custody,
         derived=message.derived,
+    )
+
+
+_EFFECTS: dict[int, ClockEffect] = {
+    handoff_pb2.CLOCK_EFFECT_START: "start",
+    handoff_pb2.CLOCK_EFFECT_STOP: "stop",
+    handoff_pb2.CLOCK_EFFECT_EXTEND: "extend",
+    handoff_pb2.CLOCK_EFFECT_EXCLUDE: "exclude",
+    handoff_pb2.CLOCK_EFFECT_RESTART: "restart",
+}
+
+
+def clock_from_pb(message: handoff_pb2.ClockAct) -> ClockAct:
+    """Form only; whether the law knows such an act is the desk's question. Errors: FIELD_INVALID."""
+    if message.effect not in _EFFECTS:
+        raise failure(Reason.FIELD_INVALID, field="clocks.effect", detail="缺少期限变动的种类")
+    if not message.HasField("at"):
+        raise failure(Reason.FIELD_INVALID, field="clocks.at", detail="缺少法定时间")
+    values = {
+        "effect": _EFFECTS[message.effect],
+        "rule": message.rule,
+        "event": message.event,
+        "at": time_from_pb(message.at),
+        "until": time_from_pb(message.until) if message.HasField("until") else 0,
+        "by": message.by,
+        "kind": message.kind,
+        "months": message.months,
+        "days": message.days,
+        "hours": message.hours,
+        "person": message.person,
+        "document": message.document,
+    }
+    try:
+        return msgspec.convert(values, ClockAct)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`") or "clocks"
+        raise failure(Reason.FIELD_INVALID, field=f"clocks.{field}"[:64], detail="形式不合要求") from error
+
+
+def clock_to_pb(clock: ClockAct) -> handoff_pb2.ClockAct:
+    effect = next(number for number, name in _EFFECTS.items() if name == clock.effect)
+    return handoff_pb2.ClockAct(
+        effect=handoff_pb2.ClockEffect.ValueType(effect),
+        rule=clock.rule,
+        event=clock.event,
+        at=time_to_pb(clock.at),
+        until=time_to_pb(clock.until) if clock.until else None,
+        by=clock.by,
+        kind=clock.kind,
+        months=clock.months,
+        days=clock.days,
+        hours=clock.hours,
+        person=clock.person,
+        document=clock.document,
     )
 
 
@@ -115,6 +174,7 @@ def handoff_to_pb(entry: Entry, facts: list[FactRow]) -> handoff_pb2.Handoff:
         acts=[act_to_pb(act) for act in header.acts],
         incoming=entry.box == "in",
         lane_seq=entry.lane_seq,
+        clocks=[clock_to_pb(clock) for clock in header.clocks],
     )
     getattr(message, "from").CopyFrom(handoff_pb2.Office(agency=entry.from_agency, division=entry.from_office))
     return message

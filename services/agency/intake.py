@@ -9,7 +9,7 @@ from services.agency.desk import Arrival
 from services.agency.hearing import Hearing
 from services.agency.receiving import Receiving
 from services.chassis.bus import Incoming, Verdict
-from services.chassis.telemetry import extract, tracer
+from services.chassis.telemetry import inject, span
 from xieban.subjects import parse
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ class Intake:
         self._receiving = receiving
         self._hearing = hearing
         self._max_deliver = max_deliver
-        self._tracer = tracer("xieban.agency")
 
     async def batch(self, messages: Sequence[Incoming]) -> list[Verdict]:
         """Handler of the durable consumer: everything it returns for is durable, refused for good, or set aside."""
@@ -40,8 +39,8 @@ class Intake:
         for message in messages:
             address = parse(message.subject)
             if address is not None and address.what in kinds:
-                with self._tracer.start_as_current_span(f"{address.what}.receive", context=extract(message.headers)):
-                    trace = message.headers.get("traceparent", "")
+                with span(f"{address.what}.receive", message.headers):
+                    trace = inject().get("traceparent", message.headers.get("traceparent", ""))
                 kinds[address.what].append(Arrival(subject=message.subject, data=message.data, trace=trace))
         if kinds["receipt"]:
             await self._hearing.hear(kinds["receipt"])

@@ -19,7 +19,7 @@ from xieban.dossier import Manifest, Packed
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import SETTLED, Defect, Header, State
 from xieban.marshal import micros, sealed_from_bytes
-from xieban.procedure import FIRST_STAGE, CaseState, Kind, Proposal, advance, check
+from xieban.procedure import ANY_STAGE, FIRST_STAGE, CaseState, Kind, Proposal, advance, check
 from xieban.seal import Sealed
 from xieban.statement import open_header
 from xieban.subjects import parse
@@ -179,6 +179,8 @@ class Receiving:
             raise failure(Reason.STAGE_NOT_ALLOWED, kind=header.kind, stage=claimed[:40], article="")
         if claimed == known.stage or header.sender.agency == header.receiver.agency:
             return known
+        if ANY_STAGE in self._desk.tables.kind(header.kind).stages:
+            return known  # it moves nothing, so what its sender thinks of the stage is of no account
         believed = CaseState(stage=claimed, returns=known.returns)
         if stages[known.stage].holder is not self._desk.me.agency:
             return believed if stages[claimed].holder == header.sender.agency else known

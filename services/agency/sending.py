@@ -15,7 +15,7 @@ from services.chassis import faults
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
 from xieban.errors import Reason, XiebanError, failure
-from xieban.handoff import HEADER_VERSION, SETTLED, Act, CaseRef, Defect, FactKind, Header, Lane, Party, State
+from xieban.handoff import HEADER_VERSION, SETTLED, Act, CaseRef, ClockAct, Defect, FactKind, Header, Lane, Party, State
 from xieban.ids import CaseId, new_handoff_id
 from xieban.procedure import CaseState, Kind, Proposal, advance, check, open_case
 from xieban.seal import Sealed
@@ -38,6 +38,7 @@ class Draft:
     numbers: CaseNumbers
     re: tuple[str, ...]
     digest: str
+    clocks: tuple[ClockAct, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,7 @@ class Sending:
             sent_at=work.at,
             dossier=draft.packed.commitment,
             rules=self._desk.tables.edition,
+            clocks=list(draft.clocks),
         )
         return header, seal_header(header, self._desk.me.key)
 

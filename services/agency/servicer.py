@@ -18,7 +18,7 @@ from services.agency.store import Entry, FactRow
 from services.chassis.batch import Batcher
 from services.chassis.database import Database, Transaction
 from services.chassis.identity import caller
-from services.chassis.telemetry import inject, tracer
+from services.chassis.telemetry import inject, span
 from xieban import canonical, dossier, marshal
 from xieban.agency import Agency, office
 from xieban.dossier import CaseNumbers, Document, Dossier, Manifest
@@ -76,18 +76,17 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         super().__init__(city=city, agency=agency, database=database)
         self._orders = orders
         self._bell = bell
-        self._tracer = tracer("xieban.agency")
 
     async def Send(self, request: handoff_pb2.SendRequest, context: Context) -> handoff_pb2.SendResponse:
         self._check(context)
-        with self._tracer.start_as_current_span("handoff.send"):
+        with span("handoff.send"):
             draft = convert.draft_from_pb(request.draft)
             entry = await self._orders.submit(Send(draft=draft, trace=_trace()))
         return handoff_pb2.SendResponse(handoff=await self._sent(entry))
 
     async def Answer(self, request: handoff_pb2.AnswerRequest, context: Context) -> handoff_pb2.AnswerResponse:
         self._check(context)
-        with self._tracer.start_as_current_span("handoff.answer"):
+        with span("handoff.answer"):
             answered = eid(request.eid)
             draft = convert.draft_from_pb(request.draft, answering=answered)
             entry = await self._orders.submit(Send(draft=draft, answering=answered, trace=_trace()))

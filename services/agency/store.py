@@ -249,7 +249,7 @@ async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]
                 of=row["eid"],
                 kind=row["kind"],
                 at=row["at"],
-                defects=msgspec.json.decode(row["defects"], type=list[Defect]),
+                defects=[] if row["defects"] == "[]" else msgspec.json.decode(row["defects"], type=list[Defect]),
                 answer=row["answer"],
             )
             found[row["eid"]].append(FactRow(fact=fact, receipt=row["receipt"]))

@@ -14,7 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -41,6 +41,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 OWN: Final = ("services", "xieban", "__main__")
 
 _on = False
+_NOTHING: Final = nullcontext()
 
 
 def enabled() -> bool:
@@ -92,6 +93,14 @@ def tracer(name: str) -> trace.Tracer:
 def meter(name: str) -> metrics.Meter:
     """Instruments of one module; they do nothing while telemetry is off."""
     return metrics.get_meter(name)
+
+
+def span(name: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[object]:
+    """A span around a block, joined to the trace that `headers` carry; nothing at all while telemetry is off."""
+    if not _on:
+        return _NOTHING
+    context = extract(headers) if headers is not None else None
+    return trace.get_tracer("xieban").start_as_current_span(name, context=context)
 
 
 def inject() -> dict[str, str]:

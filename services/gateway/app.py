@@ -20,10 +20,10 @@ from services.chassis.rpc import RpcServer, Tls
 from services.gateway import servicer
 from services.gateway.ingest import Ingest
 from services.gateway.reading import Reading
-from services.gateway.tickets import Tickets
 from services.gateway.watch import Watch
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
+from services.tickets import Issuer
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.seal import Directory, SealKey
@@ -123,11 +123,12 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
             clock=clock,
         )
     )
-    tickets = Tickets(bus, city=place.token, key=key, clock=clock)
-    ingest = Ingest(database, directory=directory, clock=clock, tickets=tickets)
+    issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock)
+    ingest = Ingest(database, directory=directory, clock=clock, owe=issuer.owe)
     watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for)
     consumer = subjects.consumer(place.token, Agency.GATEWAY)
     process.tasks.create_task(watch.run(), name="watch")
+    process.tasks.create_task(issuer.run(), name="issue-tickets")
     process.tasks.create_task(bus.consume(consumer, ingest.batch), name="consume")
 
     reading = Reading(database)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.chassis import faults, telemetry
@@ -22,7 +22,6 @@ from services.gateway.course import RANK, Course, Fact, Handoff, Violation, cour
 from services.gateway.log import Note, append
 from services.gateway.reckoning import limit_of
 from services.gateway.store import Refusal, Statement, Store
-from services.gateway.tickets import Tickets
 from xieban import ids, subjects
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError, failure
@@ -53,11 +52,13 @@ class _Batch:
 class Ingest:
     """The gateway's reader of the stream. `batch` is the handler for `Bus.consume`."""
 
-    def __init__(self, database: Database, *, directory: Directory, clock: Clock, tickets: Tickets) -> None:
+    def __init__(
+        self, database: Database, *, directory: Directory, clock: Clock, owe: Callable[[str, list[str]], None]
+    ) -> None:
         self._database = database
         self._directory = directory
         self._clock = clock
-        self._tickets = tickets
+        self._owe = owe
         self._last = clock.ticks()
 
     def quiet_for(self) -> float:
@@ -79,7 +80,11 @@ class Ingest:
             faults.point("G1")
         faults.point("G2")
         self._last = self._clock.ticks()
-        await self._tickets.issue(read.statements.values())
+        held: dict[str, list[str]] = defaultdict(list)
+        for statement in read.statements.values():
+            held[statement.agency].append(statement.eid)
+        for author, eids in held.items():
+            self._owe(author, eids)
         return read.verdicts
 
     def _read(self, messages: Sequence[Incoming]) -> _Batch:

@@ -51,6 +51,7 @@ def header(**changes: Any) -> Header:
         "sent_at": 1_772_500_000_000_000,
         "dossier": Commitment(commit="cd" * 32, files=1, bytes=12, pages=3),
         "rules": "2026-11",
+        "clocks": [],
     }
     return Header(**{**values, **changes})
 

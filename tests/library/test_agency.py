@@ -50,7 +50,16 @@ def test_the_upper_office_is_the_citys_and_above_it_there_is_none_yet() -> None:
 
 @pytest.mark.parametrize(
     ("agency", "division"),
-    [("gateway", "620102"), ("army", "620102"), ("", "620102"), (PS, "620199"), (PS, "110101"), (PS, ""), (PS, "62010２"), (PS, "620191")],
+    [
+        ("gateway", "620102"),
+        ("army", "620102"),
+        ("", "620102"),
+        (PS, "620199"),
+        (PS, "110101"),
+        (PS, ""),
+        (PS, "62010２"),
+        (PS, "620191"),
+    ],
 )
 def test_an_office_that_does_not_exist_is_refused(agency: str, division: str) -> None:
     with pytest.raises(XiebanError) as raised:

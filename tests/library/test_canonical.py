@@ -12,7 +12,7 @@ from tests.library.samples import header
 from xieban import canonical
 from xieban.dossier import CaseNumbers, Document, Manifest, Person
 from xieban.errors import InvalidInput, Reason, TooLarge, XiebanError
-from xieban.handoff import LATEST, Act, CaseRef, Commitment, Header, Lane, Party
+from xieban.handoff import LATEST, Act, CaseRef, ClockAct, Commitment, Header, Lane, Party
 
 SOUND = canonical.encode(header())
 # What a text may hold: everything but controls, direction controls, surrogates and what NFC would rewrite.
@@ -29,12 +29,19 @@ TAGS = st.just("") | st.integers(1, 999).map(lambda number: f"P{number}")
 CASES = st.text("ABCXYZ0189", min_size=4, max_size=32)
 PARTIES = st.builds(Party, city=TEXTS, agency=TEXTS, office=TEXTS)
 ACTS = st.builds(Act, what=TEXTS, at=TIMES, person=TAGS, custody=st.none() | st.booleans(), derived=st.booleans())
+NUMBERS = st.integers(1, 99_999_999).map(lambda number: f"示例公（刑）延字〔2026〕{number}号")
+CLOCKS = st.builds(
+    ClockAct, effect=st.sampled_from(["start", "stop", "extend", "exclude", "restart"]), rule=TEXTS, event=TEXTS, at=TIMES,
+    until=TIMES, by=TEXTS, kind=st.sampled_from(["", "add", "total"]), months=COUNTS, days=COUNTS, hours=COUNTS, person=TAGS,
+    document=st.just("") | NUMBERS,
+)  # fmt: skip
 HEADERS = st.builds(
     Header, v=COUNTS, id=st.binary(min_size=12, max_size=12).map(bytes.hex), client_ref_hash=DIGESTS,
     sender=PARTIES, receiver=PARTIES, inc=COUNTS, case=st.builds(CaseRef, id=CASES, stage=TEXTS), kind=TEXTS, outcome=TEXTS,
     lane=st.builds(Lane, seq=COUNTS, prev=st.just("") | DIGESTS), re=st.lists(DIGESTS, max_size=3),
     secrecy=st.sampled_from(["none", "internal"]), acts=st.lists(ACTS, max_size=3), sent_at=TIMES,
     dossier=st.builds(Commitment, commit=DIGESTS, files=COUNTS, bytes=COUNTS, pages=COUNTS), rules=TEXTS,
+    clocks=st.lists(CLOCKS, max_size=2),
 )  # fmt: skip
 
 

@@ -155,7 +155,9 @@ def test_an_answer_answers_only_what_its_row_names(kind: str) -> None:
         assert reason is (Reason.ANSWER_NOT_ALLOWED if answers and other not in answers else None), other
 
 
-@pytest.mark.parametrize(("returns", "reason"), [(0, None), (1, None), (2, Reason.RETURN_LIMIT_REACHED), (3, Reason.RETURN_LIMIT_REACHED)])
+@pytest.mark.parametrize(
+    ("returns", "reason"), [(0, None), (1, None), (2, Reason.RETURN_LIMIT_REACHED), (3, Reason.RETURN_LIMIT_REACHED)]
+)
 def test_a_case_is_returned_for_supplement_twice_at_most(returns: int, reason: Reason | None) -> None:
     offer = proposal("return_supplementary_investigation", *example("return_supplementary_investigation"))
     assert outcome_of(offer, CaseState(stage=S20, returns=returns)) is reason
@@ -214,7 +216,12 @@ def test_custody_follows_the_acts_in_the_order_of_their_legal_time() -> None:
     def act(what: str, at: int, person: str, custody: bool | None) -> Act:
         return Act(what=what, at=at, person=person, custody=custody, derived=False)
 
-    acts = [act("released", 30, "P1", False), act("detained", 10, "P1", True), act("arrested", 20, "P2", True), act("judged", 40, "P1", None)]
+    acts = [
+        act("released", 30, "P1", False),
+        act("detained", 10, "P1", True),
+        act("arrested", 20, "P2", True),
+        act("judged", 40, "P1", None),
+    ]
     assert custody_after({"P3": True}, acts) == {"P1": False, "P2": True, "P3": True}
     assert custody_after({}, header().acts) == {"P1": True}
 

@@ -11,9 +11,52 @@ from xieban.errors import Broken, Denied, InvalidInput, NotFound, Reason, Xieban
 
 # Metadata fields a text may name: codes, counts, identifiers, file names and rule texts. A new one is a decision.
 FIELDS = frozenset(
-    "act agency article begin by calendar case claimed client_ref count day detail due edition end event expiry field file granted "
-    "handoff identity item keyid kind limit line office outcome peer port receiver request requested row rule sender seq size "
-    "stage state trace version what".split()
+    [
+        "act",
+        "agency",
+        "article",
+        "begin",
+        "by",
+        "calendar",
+        "case",
+        "claimed",
+        "client_ref",
+        "count",
+        "day",
+        "detail",
+        "due",
+        "edition",
+        "end",
+        "event",
+        "expiry",
+        "field",
+        "file",
+        "granted",
+        "handoff",
+        "identity",
+        "item",
+        "keyid",
+        "kind",
+        "limit",
+        "line",
+        "office",
+        "outcome",
+        "peer",
+        "port",
+        "receiver",
+        "request",
+        "requested",
+        "row",
+        "rule",
+        "sender",
+        "seq",
+        "size",
+        "stage",
+        "state",
+        "trace",
+        "version",
+        "what",
+    ]
 )
 
 

@@ -41,7 +41,11 @@ def test_a_settled_handoff_is_answered_once(state: State) -> None:
 
 
 def test_facts_in_any_order_lead_to_the_same_end() -> None:
-    for facts in (("delivered", "complete", "accepted"), ("accepted", "delivered", "complete"), ("complete", "accepted", "delivered")):
+    for facts in (
+        ("delivered", "complete", "accepted"),
+        ("accepted", "delivered", "complete"),
+        ("complete", "accepted", "delivered"),
+    ):
         state = S.SENT
         for fact in facts:
             state = climb(state, fact)  # type: ignore[arg-type]

@@ -22,7 +22,9 @@ COUNTS = st.integers(0, 2**31 - 1)
 DOSSIERS = st.builds(
     Dossier,
     document=st.builds(Document, title=TEXTS, number=TEXTS, date=TEXTS),
-    persons=st.lists(st.builds(Person, tag=TEXTS, name=TEXTS, in_custody=st.booleans(), place=TEXTS), max_size=3).map(tuple),
+    persons=st.lists(st.builds(Person, tag=TEXTS, name=TEXTS, in_custody=st.booleans(), place=TEXTS), max_size=3).map(
+        tuple
+    ),
     evidence=st.lists(
         st.builds(EvidenceItem, kind=st.sampled_from(EVIDENCE_KINDS), title=TEXTS, pages=COUNTS), max_size=3
     ).map(tuple),

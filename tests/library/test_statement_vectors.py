@@ -16,7 +16,9 @@ from xieban.errors import Reason, XiebanError
 from xieban.handoff import Commitment, Header
 from xieban.statement import open_header, open_receipt, open_ticket
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "statements.json").read_text(encoding="utf-8"))
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "vectors" / "statements.json").read_text(encoding="utf-8")
+)
 KEYS = {row["keyid"]: row for row in VECTORS["keys"]}
 
 
@@ -39,7 +41,9 @@ def test_a_statement_checks_without_this_library(row: dict[str, Any]) -> None:
     assert hashlib.sha256(signed).hexdigest() == row["eid"]
     public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(KEYS[row["signer"]]["public"]))
     public.verify(bytes.fromhex(row["sig"]), signed)
-    assert json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == payload
+    assert (
+        json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == payload
+    )
 
 
 @by_name(VECTORS["statements"], "name")

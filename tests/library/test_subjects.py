@@ -19,16 +19,22 @@ def test_a_subject_is_taken_apart_as_it_was_built(make: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", ["", "xieban", "xieban.v1.lanzhou.handoff.police", "xieban.v2.lanzhou.handoff.police.court", "a.b.c.d.e.f", "xieban.v1.lanzhou.handoff.police.court.more"]
+    "subject",
+    [
+        "",
+        "xieban",
+        "xieban.v1.lanzhou.handoff.police",
+        "xieban.v2.lanzhou.handoff.police.court",
+        "a.b.c.d.e.f",
+        "xieban.v1.lanzhou.handoff.police.court.more",
+    ],
 )
 def test_a_foreign_subject_is_none_of_ours(subject: str) -> None:
     assert subjects.parse(subject) is None
 
 
 def test_an_agency_reads_what_is_addressed_to_it_and_the_gateway_everything() -> None:
-    sent = [
-        make("lanzhou", a, b) for make in (subjects.handoff, subjects.receipt) for a in PARTIES for b in PARTIES
-    ]
+    sent = [make("lanzhou", a, b) for make in (subjects.handoff, subjects.receipt) for a in PARTIES for b in PARTIES]
     for agency in (*PARTIES, Agency.GATEWAY):
         spec = subjects.consumer("lanzhou", agency)
         read = [subject for subject in sent if any(matches(subject, pattern) for pattern in spec.subjects)]

@@ -108,6 +108,7 @@ class City:
             "sent_at": micros(START),
             "dossier": Commitment(commit="cd" * 32, files=0, bytes=0, pages=0),
             "rules": "2026-11",
+            "clocks": [],
         }
         return Header(**{**values, **changes})
 
@@ -168,7 +169,10 @@ class City:
                 calm = 0
                 while calm < 2:
                     waiting = 0
-                    for agency in (*(a for a in PARTIES if self.node(a).process), *((Agency.GATEWAY,) if self.gateway else ())):
+                    for agency in (
+                        *(a for a in PARTIES if self.node(a).process),
+                        *((Agency.GATEWAY,) if self.gateway else ()),
+                    ):
                         try:
                             info = await stream.consumer_info("XIEBAN_lanzhou", str(agency))
                             waiting += (info.num_pending or 0) + (info.num_ack_pending or 0)

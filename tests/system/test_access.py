@@ -68,8 +68,12 @@ async def test_a_pull_is_bounded(city: City) -> None:
     assert await pulled(city, city.home.node(PP), "nonsense") == ([], Reason.FIELD_INVALID)
 
 
-@pytest.mark.parametrize("caller", ["clients/procuratorate", "clients/committee", "clients/sandbox", "nodes/police", "nodes/gateway"])
-async def test_only_a_system_of_the_agency_itself_is_served_by_its_node(city: City, sent: HandoffView, caller: str) -> None:
+@pytest.mark.parametrize(
+    "caller", ["clients/procuratorate", "clients/committee", "clients/sandbox", "nodes/police", "nodes/gateway"]
+)
+async def test_only_a_system_of_the_agency_itself_is_served_by_its_node(
+    city: City, sent: HandoffView, caller: str
+) -> None:
     async with channel(city, city.home.folder / caller, to=PS) as wire:
         handoffs, cases = handoff_pb2_grpc.HandoffServiceStub(wire), case_pb2_grpc.CaseServiceStub(wire)
         for call in (

@@ -80,7 +80,9 @@ async def test_a_court_that_refuses_a_case_gives_it_back_to_prosecution_review(c
     assert await stage(city, "procuratorate", case) == await stage(city, "court", case) == S20
     await city.procuratorate.accept(result.eid)
     acts = (ActView("prosecuted", START), ActView("arrested", START, "P1"))
-    again = await city.procuratorate.send(city.draft("public_prosecution", case=case, sender=PP, receiver=CT, acts=acts))
+    again = await city.procuratorate.send(
+        city.draft("public_prosecution", case=case, sender=PP, receiver=CT, acts=acts)
+    )
     await city.arrive(city.court, again.eid)
     await clean(city, case)
 

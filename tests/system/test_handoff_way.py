@@ -6,7 +6,9 @@ from tests.world import world
 from xieban.handoff import State
 
 
-async def test_a_handoff_climbs_from_sent_to_complete_at_its_receiver_and_its_sender_learns_of_it(tmp_path: Path) -> None:
+async def test_a_handoff_climbs_from_sent_to_complete_at_its_receiver_and_its_sender_learns_of_it(
+    tmp_path: Path,
+) -> None:
     async with world(tmp_path) as city:
         sent = await city.police.send(city.draft("prosecution_transfer"))
         assert sent.state is State.SENT

@@ -229,15 +229,22 @@ async def test_a_forked_place_that_was_parked_does_not_hold_up_the_lane(city: Ci
     second = city.header(case=case, lane=Lane(2, head))
     fork = city.header(case=case, lane=Lane(2, "ab" * 32))
     third = city.header(case=case, lane=Lane(3, city.key(PS).seal("header", canonical.encode(second)).eid))
-    sealed = {name: await city.say_header(header) for name, header in (("fork", fork), ("second", second), ("third", third))}
+    sealed = {
+        name: await city.say_header(header) for name, header in (("fork", fork), ("second", second), ("third", third))
+    }
     await city.quiet_bus()
     await city.say_header(first)
     await city.quiet_bus()
-    states = {row["eid"]: row["state"] for row in city.rows(PP, "SELECT eid, state FROM handoff WHERE case_id = ?", case.id)}
+    states = {
+        row["eid"]: row["state"] for row in city.rows(PP, "SELECT eid, state FROM handoff WHERE case_id = ?", case.id)
+    }
     parked = city.rows(PP, "SELECT 1 FROM handoff WHERE case_id = ? AND parked = 1", case.id)
     assert not parked
     # One of the two for place 2 is taken, by the order in which they are sorted; the other is rejected, never left waiting.
-    assert sorted((states[sealed["fork"].eid], states[sealed["second"].eid])) in (["delivered", "rejected"], ["rejected", "rejected"])
+    assert sorted((states[sealed["fork"].eid], states[sealed["second"].eid])) in (
+        ["delivered", "rejected"],
+        ["rejected", "rejected"],
+    )
     assert states[sealed["third"].eid] in ("delivered", "rejected")
 
 
@@ -262,7 +269,11 @@ async def test_a_true_receipt_of_an_agency_that_was_not_asked_moves_nothing(city
     await city.quiet()
     assert city.rows(PS, "SELECT 1 FROM receipt WHERE eid = ?", sealed.eid), "heard, and kept as a statement"
     assert (await city.police.get(sent.eid)).state in (State.DELIVERED, State.COMPLETE)
-    findings = [row for row in city.rows(PS, "SELECT kind FROM receipt_fact WHERE eid = ?", sent.eid) if row["kind"] == "accepted"]
+    findings = [
+        row
+        for row in city.rows(PS, "SELECT kind FROM receipt_fact WHERE eid = ?", sent.eid)
+        if row["kind"] == "accepted"
+    ]
     assert not findings
 
 

@@ -34,7 +34,10 @@ def counts(city: City, agency: Agency) -> dict[str, int]:
     """How much the agency has written of its own accord; what others are still telling it of earlier tests is left out."""
     tables = {table: "1" for table in ("case_file", "client_ref", "dossier", "dossier_file", "lane")}
     tables |= {"handoff": "box = 'out'", "receipt": "box = 'out'", "inbox_event": "box = 'out' AND state = 'sent'"}
-    return {table: city.rows(agency, f"SELECT COUNT(*) AS n FROM {table} WHERE {of}")[0]["n"] for table, of in tables.items()}
+    return {
+        table: city.rows(agency, f"SELECT COUNT(*) AS n FROM {table} WHERE {of}")[0]["n"]
+        for table, of in tables.items()
+    }
 
 
 async def test_an_unknown_kind_is_refused_and_nothing_is_written(city: City) -> None:
@@ -169,7 +172,9 @@ async def test_an_oversized_dossier_is_refused_and_the_largest_one_arrives(city:
         return replace(sample_dossier(), files=(File(name="a.bin", media_type="", content=bytes(size)),))
 
     before = counts(city, PS)
-    error = await refused(city.police.send(city.draft("arrest_request", case=city.new_case(), dossier=of(MAX_DOSSIER + 1))))
+    error = await refused(
+        city.police.send(city.draft("arrest_request", case=city.new_case(), dossier=of(MAX_DOSSIER + 1)))
+    )
     assert isinstance(error, TooLarge)
     assert counts(city, PS) == before
     sent = await city.police.send(city.draft("arrest_request", case=city.new_case(), dossier=of(MAX_DOSSIER)))
@@ -235,7 +240,9 @@ async def test_what_is_not_there_or_not_in_that_state_cannot_be_answered(city: C
     assert isinstance(error, NotAllowed)
     assert error.reason is Reason.STATE_NOT_ALLOWED
     returned = await city.settle(city.police, sent.eid, State.RETURNED)
-    assert [d.code for fact in returned.receipts if fact.kind == "returned" for d in fact.defects] == ["pp.opinion_present"]
+    assert [d.code for fact in returned.receipts if fact.kind == "returned" for d in fact.defects] == [
+        "pp.opinion_present"
+    ]
 
 
 async def test_defects_too_long_for_a_receipt_are_refused_whole(city: City) -> None:

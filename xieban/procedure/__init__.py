@@ -6,9 +6,10 @@ package only says which limits a handoff starts and stops.
 
 from xieban.procedure.case import FIRST_STAGE, CaseState, Proposal, advance, check, custody_after, open_case, track_of
 from xieban.procedure.limits import Start, Stop, limit_steps
-from xieban.procedure.table import Act, Kind, Moment, Stage, Table, table
+from xieban.procedure.table import ANY_STAGE, Act, Kind, Moment, Stage, Table, table
 
 __all__ = [
+    "ANY_STAGE",
     "FIRST_STAGE",
     "Act",
     "CaseState",

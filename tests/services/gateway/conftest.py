@@ -14,9 +14,10 @@ from services.chassis.database import Database
 from services.gateway.app import MIGRATIONS
 from services.gateway.ingest import Ingest
 from services.gateway.reading import LogLine, Reading
-from services.gateway.tickets import Tickets
 from services.gateway.watch import Watch
+from services.tickets import Issuer
 from tests.services.gateway.script import CITY, Script, at
+from xieban.agency import Agency
 from xieban.errors import Reason, failure
 from xieban.handoff import Ticket
 from xieban.marshal import moment
@@ -46,6 +47,7 @@ class Gateway:
     database: Database
     clock: ManualClock
     wire: Wire
+    issuer: Issuer
     ingest: Ingest
     watch: Watch
     reading: Reading
@@ -56,6 +58,7 @@ class Gateway:
         verdicts: list[Verdict] = []
         for start in range(0, len(given), batch):
             verdicts += await self.ingest.batch(given[start : start + batch])
+        await self.issuer.flush()
         return verdicts
 
     def now_is(self, text: str) -> None:
@@ -93,13 +96,14 @@ async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00
     database = await Database.open(path, migrations=MIGRATIONS)
     clock = ManualClock(moment(at(now)))
     wire = Wire()
-    tickets = Tickets(wire, city=CITY, key=script.keys["gateway"], clock=clock)
-    ingest = Ingest(database, directory=script.directory, clock=clock, tickets=tickets)
+    issuer = Issuer(wire, city=CITY, agency=Agency.GATEWAY, key=script.keys["gateway"], clock=clock)
+    ingest = Ingest(database, directory=script.directory, clock=clock, owe=issuer.owe)
     gateway = Gateway(
         script=script,
         database=database,
         clock=clock,
         wire=wire,
+        issuer=issuer,
         ingest=ingest,
         watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for),
         reading=Reading(database),

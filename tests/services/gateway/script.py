@@ -86,6 +86,7 @@ class Script:
             sent_at=at(when),
             dossier=Commitment(commit="ab" * 32, files=3, bytes=4096, pages=pages),
             rules=table().edition,
+            clocks=[],
         )
         return self.put(header)
 

@@ -23,6 +23,39 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _ClockEffect:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClockEffectEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ClockEffect.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CLOCK_EFFECT_UNSPECIFIED: _ClockEffect.ValueType  # 0
+    CLOCK_EFFECT_START: _ClockEffect.ValueType  # 1
+    """起算"""
+    CLOCK_EFFECT_STOP: _ClockEffect.ValueType  # 2
+    """终止: the act the limit asks for was done, or the limit fell away."""
+    CLOCK_EFFECT_EXTEND: _ClockEffect.ValueType  # 3
+    """延长"""
+    CLOCK_EFFECT_EXCLUDE: _ClockEffect.ValueType  # 4
+    """不计入: an interval that does not count."""
+    CLOCK_EFFECT_RESTART: _ClockEffect.ValueType  # 5
+    """重新计算"""
+
+class ClockEffect(_ClockEffect, metaclass=_ClockEffectEnumTypeWrapper):
+    """What a legal act does to a statutory limit."""
+
+CLOCK_EFFECT_UNSPECIFIED: ClockEffect.ValueType  # 0
+CLOCK_EFFECT_START: ClockEffect.ValueType  # 1
+"""起算"""
+CLOCK_EFFECT_STOP: ClockEffect.ValueType  # 2
+"""终止: the act the limit asks for was done, or the limit fell away."""
+CLOCK_EFFECT_EXTEND: ClockEffect.ValueType  # 3
+"""延长"""
+CLOCK_EFFECT_EXCLUDE: ClockEffect.ValueType  # 4
+"""不计入: an interval that does not count."""
+CLOCK_EFFECT_RESTART: ClockEffect.ValueType  # 5
+"""重新计算"""
+
 class _Secrecy:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -96,7 +129,7 @@ class Office(message.Message):
     AGENCY_FIELD_NUMBER: builtins.int
     DIVISION_FIELD_NUMBER: builtins.int
     agency: builtins.str
-    """police, procuratorate or court."""
+    """police, procuratorate or court; gateway for supervision correspondence."""
     division: builtins.str
     def __init__(
         self,
@@ -145,6 +178,70 @@ class Act(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ClockAct(message.Message):
+    """What a legal act does to one statutory limit (期限变动), stated by the office that did it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    EFFECT_FIELD_NUMBER: builtins.int
+    RULE_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    MONTHS_FIELD_NUMBER: builtins.int
+    DAYS_FIELD_NUMBER: builtins.int
+    HOURS_FIELD_NUMBER: builtins.int
+    PERSON_FIELD_NUMBER: builtins.int
+    DOCUMENT_FIELD_NUMBER: builtins.int
+    effect: ClockEffect.ValueType
+    rule: builtins.str
+    """Limit id, e.g. inv_custody."""
+    event: builtins.str
+    """Event id for an exclusion or a restart, e.g. psychiatric_appraisal."""
+    by: builtins.str
+    """Who granted an extension, e.g. upper_procuratorate."""
+    kind: builtins.str
+    """"add" lengthens, "total" replaces the base."""
+    months: builtins.int
+    days: builtins.int
+    hours: builtins.int
+    person: builtins.str
+    """Person tag, or empty for the whole case."""
+    document: builtins.str
+    """文号 of the document that proves it."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp:
+        """Legal time of the act; for an exclusion, its beginning."""
+
+    @builtins.property
+    def until(self) -> timestamp_pb2.Timestamp:
+        """End of an exclusion; absent while it lasts."""
+
+    def __init__(
+        self,
+        *,
+        effect: ClockEffect.ValueType = ...,
+        rule: builtins.str = ...,
+        event: builtins.str = ...,
+        at: timestamp_pb2.Timestamp | None = ...,
+        until: timestamp_pb2.Timestamp | None = ...,
+        by: builtins.str = ...,
+        kind: builtins.str = ...,
+        months: builtins.int = ...,
+        days: builtins.int = ...,
+        hours: builtins.int = ...,
+        person: builtins.str = ...,
+        document: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["at", b"at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "by", b"by", "days", b"days", "document", b"document", "effect", b"effect", "event", b"event", "hours", b"hours", "kind", b"kind", "months", b"months", "person", b"person", "rule", b"rule", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Draft(message.Message):
     """What a sender hands in."""
 
@@ -160,6 +257,7 @@ class Draft(message.Message):
     SECRECY_FIELD_NUMBER: builtins.int
     DOSSIER_FIELD_NUMBER: builtins.int
     RE_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
     client_ref: builtins.str
     """The sender's own document number; names this handoff for ever. 1 to 128 characters."""
     kind: builtins.str
@@ -178,6 +276,10 @@ class Draft(message.Message):
     def re(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Eids of earlier handoffs this one refers to. Answer fills it by itself."""
 
+    @builtins.property
+    def clocks(self) -> containers.RepeatedCompositeFieldContainer[ClockAct]:
+        """What the acts behind this handoff do to statutory limits."""
+
     def __init__(
         self,
         *,
@@ -190,10 +292,11 @@ class Draft(message.Message):
         secrecy: Secrecy.ValueType = ...,
         dossier: dossier_pb2.Dossier | None = ...,
         re: abc.Iterable[builtins.str] | None = ...,
+        clocks: abc.Iterable[ClockAct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["dossier", b"dossier", "from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "dossier", b"dossier", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "dossier", b"dossier", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,6 +386,7 @@ class Handoff(message.Message):
     ACTS_FIELD_NUMBER: builtins.int
     INCOMING_FIELD_NUMBER: builtins.int
     LANE_SEQ_FIELD_NUMBER: builtins.int
+    CLOCKS_FIELD_NUMBER: builtins.int
     eid: builtins.str
     handoff_id: builtins.str
     client_ref: builtins.str
@@ -306,6 +410,8 @@ class Handoff(message.Message):
     def re(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @builtins.property
     def acts(self) -> containers.RepeatedCompositeFieldContainer[Act]: ...
+    @builtins.property
+    def clocks(self) -> containers.RepeatedCompositeFieldContainer[ClockAct]: ...
     def __init__(
         self,
         *,
@@ -324,10 +430,11 @@ class Handoff(message.Message):
         acts: abc.Iterable[Act] | None = ...,
         incoming: builtins.bool = ...,
         lane_seq: builtins.int = ...,
+        clocks: abc.Iterable[ClockAct] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["from", b"from", "sent_time", b"sent_time", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "eid", b"eid", "from", b"from", "handoff_id", b"handoff_id", "incoming", b"incoming", "kind", b"kind", "lane_seq", b"lane_seq", "outcome", b"outcome", "re", b"re", "receipts", b"receipts", "sent_time", b"sent_time", "stage", b"stage", "state", b"state", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "eid", b"eid", "from", b"from", "handoff_id", b"handoff_id", "incoming", b"incoming", "kind", b"kind", "lane_seq", b"lane_seq", "outcome", b"outcome", "re", b"re", "receipts", b"receipts", "sent_time", b"sent_time", "stage", b"stage", "state", b"state", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
