@@ -23,7 +23,7 @@ from xieban.statement import open_ticket, seal_ticket
 
 log = logging.getLogger(__name__)
 
-LINGER = 0.1
+LINGER = 0.02
 Finished = tuple[str, str]
 """(eid, audience) of an outbox row whose audience has given its word."""
 

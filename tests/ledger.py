@@ -70,6 +70,7 @@ class _Book:
     agency: Agency
     headers: dict[tuple[str, str], Header] = field(default_factory=dict)
     states: dict[tuple[str, str], State] = field(default_factory=dict)
+    seqs: dict[tuple[str, str], int] = field(default_factory=dict)
     parked: set[str] = field(default_factory=set)
     receipts: dict[tuple[str, str], Receipt] = field(default_factory=dict)
     rows: set[tuple[str, str]] = field(default_factory=set)
@@ -137,6 +138,7 @@ def _open(home: Home, agency: Agency, directory: Directory, cases: Collection[st
                 found.unverified.append(Finding("columns differ from the signed header", row["eid"], agency))
             book.headers[sealed.eid, row["box"]] = header
             book.states[sealed.eid, row["box"]] = State(row["state"])
+            book.seqs[sealed.eid, row["box"]] = row["seq"]
             if row["parked"]:
                 book.parked.add(sealed.eid)
             if row["box"] == "out":
@@ -250,7 +252,7 @@ def _states(book: _Book, books: dict[Agency, _Book], found: Findings) -> None:
                 Finding(f"state is {state} and should be {expected}", eid, book.agency)
             )
         told = [event for key, kind, event in book.events if (key, kind) == (eid, box)]
-        if not told or told[-1] is not state or told[0] is not State.SENT:
+        if (told or [State.SENT])[-1] is not state:
             found.lost.append(Finding(f"inbox event {state}", eid, book.agency))
         if len(set(told)) != len(told):
             found.doubled.append(Finding("inbox event", eid, book.agency))
@@ -263,17 +265,27 @@ def _effects(book: _Book, found: Findings) -> None:
     tables = table()
     worked: dict[str, CaseState] = {}
     accepted: set[tuple[str, str]] = set()
+    sent = sorted((eid for eid in book.box("out")), key=lambda eid: book.seqs[eid, "out"])
+
+    def send_below(case_id: str, seq: int) -> None:
+        """What was sent has no event; it came before whatever arrived after it, and before its own receipts."""
+        for eid in [one for one in sent if book.seqs[one, "out"] < seq]:
+            header = book.headers[eid, "out"]
+            if header.case.id == case_id:
+                sent.remove(eid)
+                case = worked.get(case_id, CaseState(FIRST_STAGE))
+                worked[case_id] = advance(case, tables.kinds[header.kind], on="sent", outcome=header.outcome)
+
     for eid, box, state in book.events:
         header = book.headers.get((eid, box))
-        if header is None:
+        kind = tables.kinds.get(header.kind) if header is not None else None
+        if header is None or kind is None:
             continue
-        case = worked.setdefault(header.case.id, CaseState(FIRST_STAGE))
-        kind = tables.kinds.get(header.kind)
-        if kind is None:
-            continue
-        if box == "out" and state is State.SENT:
-            case = advance(case, kind, on="sent", outcome=header.outcome)
-        elif box == "in" and state is State.DELIVERED and header.sender.agency != header.receiver.agency:
+        seq = book.seqs[eid, box]
+        if box == "out" or state is State.DELIVERED:
+            send_below(header.case.id, seq + 1)
+        case = worked.get(header.case.id, CaseState(FIRST_STAGE))
+        if box == "in" and state is State.DELIVERED and header.sender.agency != header.receiver.agency:
             mine = tables.stages[case.stage].holder is book.agency
             theirs = tables.stages[header.case.stage].holder == header.sender.agency
             if header.case.stage != case.stage and (mine or theirs):
@@ -283,6 +295,8 @@ def _effects(book: _Book, found: Findings) -> None:
             accepted.add((eid, box))
             case = advance(case, kind, on="accepted", outcome=header.outcome)
         worked[header.case.id] = case
+    for header in book.box("out").values():
+        send_below(header.case.id, 2**62)
     for case_id, expected in worked.items():
         actual = book.stages.get(case_id)
         if actual is None:

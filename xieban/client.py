@@ -291,8 +291,10 @@ class SandboxClient(_Caller):
         answer = await self._call(self._stub.AdvanceClock, request, deadline=ADVANCE_DEADLINE, repeatable=True)
         return views.time_from_pb(answer.now)
 
-    async def backlog(self) -> views.Backlog:
-        answer = await self._call(self._stub.GetBacklog, sandbox_pb2.GetBacklogRequest(), repeatable=True)
+    async def backlog(self, *, patience: float = 0.0) -> views.Backlog:
+        """What the node still owes or waits for: once nothing is left, or after `patience` seconds (at most 5)."""
+        request = sandbox_pb2.GetBacklogRequest(wait_ms=int(patience * 1000))
+        answer = await self._call(self._stub.GetBacklog, request, repeatable=True)
         return views.Backlog(unacknowledged=answer.unacknowledged, incomplete=answer.incomplete)
 
 

@@ -32,7 +32,7 @@ from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
-from services.tickets import Collector, Issuer
+from services.tickets import Collector, Finished, Issuer
 from xieban import subjects
 from xieban.agency import city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
@@ -135,6 +135,16 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     for name, target in config.peers.items():
         peers[name] = channel(target, tls=tls, agency=name, max_message=MAX_MESSAGE)
         process.stack.push_async_callback(peers[name].close)
+    settled = Bell()  # rung when the backlog may have shrunk
+
+    def finished(rows: Sequence[Finished]) -> None:
+        relay.finished(rows)
+        settled.ring()
+
+    def committed() -> None:
+        bell.ring()
+        settled.ring()
+
     desk = Desk(
         me=me,
         rulebook=rulebook,
@@ -143,8 +153,8 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         clock=clock,
         numbers=numbers,
         carry=relay.carry,
-        finished=relay.finished,
-        committed=bell.ring,
+        finished=finished,
+        committed=committed,
         owe=issuer.owe,
         to_pull=lambda entries: puller.add(entries),
     )
@@ -183,7 +193,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
                 return Backlog(await store.outbox_unfinished(reader), len(await store.handoffs_to_pull(reader)))
 
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
-            SandboxServicer(city=token, clock=clock, backlog=backlog), server.server
+            SandboxServicer(city=token, clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
         )
         names.append(SANDBOX_SERVICE)
     process.stack.push_async_callback(server.stop)

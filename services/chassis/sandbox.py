@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ class Backlog:
     incomplete: int
 
 
+LONGEST_WAIT = 5.0
+POLL = 0.02
+
+
 async def nothing_due() -> None:
     """For a process that does nothing by the clock."""
 
@@ -40,11 +45,13 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         city: str,
         clock: SandboxClock,
         backlog: Callable[[], Awaitable[Backlog]],
+        changed: Callable[[], asyncio.Event] | None = None,
         due: Callable[[], Awaitable[None]] = nothing_due,
     ) -> None:
         self._city = city
         self._clock = clock
         self._backlog = backlog
+        self._changed = changed
         self._due = due
 
     async def GetClock(self, request: sandbox_pb2.GetClockRequest, context: Context) -> sandbox_pb2.GetClockResponse:
@@ -63,8 +70,26 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.GetBacklogRequest, context: Context
     ) -> sandbox_pb2.GetBacklogResponse:
         self._check(context)
-        backlog = await self._backlog()
+        backlog = await self._settled(min(LONGEST_WAIT, request.wait_ms / 1000))
         return sandbox_pb2.GetBacklogResponse(unacknowledged=backlog.unacknowledged, incomplete=backlog.incomplete)
+
+    async def _settled(self, patience: float) -> Backlog:
+        """The backlog, once it is clear or patience has run out."""
+        until = self._clock.ticks() + patience
+        while True:
+            changed = self._changed() if self._changed is not None else None
+            backlog = await self._backlog()
+            left = until - self._clock.ticks()
+            if left <= 0 or not (backlog.unacknowledged or backlog.incomplete):
+                return backlog
+            if changed is None:
+                await self._clock.sleep(min(POLL, left))
+                continue
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                continue
 
     def _check(self, context: Context) -> None:
         peer = caller(context)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -33,6 +34,7 @@ from xieban.views import ActView, DefectView, Draft
 AT_ONCE: Final = 64
 STALLED_AFTER: Final = 180.0
 LOOK_EVERY: Final = 5.0
+QUIET_WAIT: Final = 2.0
 # What the clerk writes when a reply to the court's needs came without its enclosure.
 INCOMPLETE: Final = (DefectView(code="pp.supply_complete", article="检规340", item="files"),)
 
@@ -166,11 +168,9 @@ class Driver:
         Nobody sends any more, so a node that is clear stays clear and is not asked again.
         """
         restless = dict(self._city.sandboxes)
-        pause = 0.01
         while restless:
-            await self._clock.sleep(pause)
-            pause = min(pause * 1.3, 0.1)
-            backlogs = await asyncio.gather(*(self._patiently(sandbox.backlog) for sandbox in restless.values()))
+            waits = (self._patiently(partial(sandbox.backlog, patience=QUIET_WAIT)) for sandbox in restless.values())
+            backlogs = await asyncio.gather(*waits)
             restless = {
                 agency: sandbox
                 for (agency, sandbox), backlog in zip(restless.items(), backlogs, strict=True)

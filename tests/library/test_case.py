@@ -17,7 +17,7 @@ from xieban.errors import Reason, XiebanError
 from xieban.handoff import Act
 from xieban.procedure import CaseState, Proposal, advance, check, custody_after, open_case, table, track_of
 
-PS, PP, CT = Agency.POLICE, Agency.PROCURATORATE, Agency.COURT
+PS, PP, CT, GW = Agency.POLICE, Agency.PROCURATORATE, Agency.COURT, Agency.GATEWAY
 COUNTY, OTHER_COUNTY, CITY, OTHER_CITY = "620102", "620103", "620100", "620302"
 STAGES = tuple(table().stages)
 S10, S20, S25 = "S10_investigation", "S20_prosecution_review", "S25_supplementary_investigation"
@@ -48,11 +48,15 @@ EXPECTED: dict[str, tuple[set[Agency], set[Agency], set[str]]] = {
     "judgment_service": ({CT}, {PP, PS}, {S40, S50}),
     "appeal_transfer": ({CT}, {CT}, {S50}),
     "second_instance_judgment": ({CT}, {CT, PP}, {S60, S70}),
+    "limit_registration": ({PS, PP, CT}, {GW}, set(STAGES)),
+    "supervision_notice": ({GW}, {PS, PP, CT}, set(STAGES)),
+    "supervision_reply": ({PS, PP, CT}, {GW}, set(STAGES)),
     "withdrawal": ({PS, PP, CT}, {PS, PP, CT}, set(STAGES)),
 }
-WITHIN_CITY = {"second_instance_judgment", "withdrawal"}
+WITHIN_CITY = {"second_instance_judgment", "withdrawal", "limit_registration", "supervision_notice", "supervision_reply"}
 # Every sender and receiver of one city, from a county, from another county and from the city, and one of another city.
 OFFICES = [office(agency, place) for agency in PARTIES for place in (COUNTY, OTHER_COUNTY, CITY, OTHER_CITY)]
+OFFICES += [office(GW, CITY), office(GW, "620300")]
 
 
 def proposal(kind: str, sender: Office, receiver: Office, **changes: Any) -> Proposal:
@@ -209,6 +213,7 @@ def test_only_the_police_open_a_case_and_only_with_a_first_handoff(kind: str) ->
     for sender in OFFICES:
         opened = open_case(proposal(kind, sender, office(PP, COUNTY)), table())
         first = kind in ("early_opinion_request", "arrest_request", "prosecution_transfer") and sender.agency is PS
+        first = first or sender.agency is GW  # about a case that the committee knows and the agency may not
         assert opened == (CaseState(stage=S10) if first else None)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from tests.library.make_vectors import vectors
 from tests.library.samples import DIRECTORY, HANDOFF, POLICE_KEY, RECEIPT, TICKET
 from xieban import canonical, dossier
 from xieban.errors import Reason, XiebanError
@@ -24,6 +25,12 @@ KEYS = {row["keyid"]: row for row in VECTORS["keys"]}
 
 def by_name(rows: list[dict[str, Any]], key: str) -> Any:
     return pytest.mark.parametrize("row", [pytest.param(row, id=row[key]) for row in rows])
+
+
+def test_the_file_is_what_the_library_would_write() -> None:
+    """A difference is a change of the wire: either a mistake, or a new edition of the vectors."""
+    assert vectors() == VECTORS
+    assert len(VECTORS["refused_headers"]) == 15
 
 
 def test_the_keys_belong_together() -> None:

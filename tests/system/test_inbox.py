@@ -51,7 +51,7 @@ async def test_each_step_of_a_handoff_is_told_as_it_was_at_that_moment(city: Cit
     states = {eid: [event.handoff.state for event in whole if event.handoff.eid == eid] for eid in eids}
     order = list(State)
     for told in states.values():
-        assert told[0] is State.SENT
+        assert told[0] is State.DELIVERED
         assert told == sorted(set(told), key=order.index), "each once and upwards"
     assert states[eids[0]][-1] is State.ANSWERED
     assert states[eids[2]][-1] is State.ACCEPTED

@@ -88,12 +88,17 @@ class AdvanceClockResponse(message.Message):
 class GetBacklogRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    WAIT_MS_FIELD_NUMBER: builtins.int
+    wait_ms: builtins.int
+    """Answer only when nothing is left, or after this many milliseconds; 0 answers at once. At most 5000."""
     def __init__(
         self,
+        *,
+        wait_ms: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

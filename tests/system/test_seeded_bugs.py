@@ -1,0 +1,146 @@
+"""A rig that cannot fail proves nothing: each seeded bug is caught by a scenario that the product itself passes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.agency import relay
+from tests.system import seeds
+from tests.system.rig import PP, PS, City, main_road, persist, whole_city
+from xieban.marshal import sealed_to_bytes
+from xieban.views import HandoffView
+
+Scenario = Callable[[City, str], Awaitable[None]]
+
+
+@pytest_asyncio.fixture
+async def doomed(tmp_path: Path) -> AsyncIterator[City]:
+    """A city of one's own: what a seeded bug does to it is not undone."""
+    async with whole_city(tmp_path, gateway=False) as running:
+        yield running
+
+
+def returned(city: City, case: str) -> Awaitable[HandoffView]:
+    """The procuratorate returns the case: an effect at the receiver that must happen once."""
+    draft = city.draft("return_supplementary_investigation", case=case, sender=PP, receiver=PS, acts=())
+    return city.procuratorate.send(draft)  # type: ignore[no-any-return]
+
+
+async def barrier(city: City) -> None:
+    """A later handoff has arrived, so an earlier one had its turn."""
+    later = await city.police.send(city.draft("early_opinion_request", case=city.new_case()))
+    await city.arrive(city.procuratorate, later.eid)
+
+
+async def receiver_dies_before_its_commit(city: City, case: str) -> None:
+    with city.crashing("R1") as died:
+        await returned(city, case)
+        await died.wait()
+        await city.dead(PS)
+    await city.node(PS).restart()
+
+
+async def receiver_dies_after_its_commit(city: City, case: str) -> None:
+    with city.crashing("R2") as died:
+        await returned(city, case)
+        await died.wait()
+        await city.dead(PS)
+    await city.node(PS).restart()
+
+
+async def sender_dies_after_its_commit(city: City, case: str) -> None:
+    draft = city.draft("return_supplementary_investigation", case=case, sender=PP, receiver=PS, acts=())
+    with city.crashing("S2") as died:
+        import asyncio
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(persist(lambda: city.procuratorate.send(draft)))
+            await died.wait()
+            await city.dead(PP)
+            await city.node(PP).restart()
+    await barrier(city)
+
+
+async def broker_loses_its_store_while_the_receiver_is_away(city: City, case: str) -> None:
+    await city.node(PS).stop()
+    sent = await returned(city, case)
+    await city.in_stream(sent.eid)
+    await city.broker.kill()
+    await city.broker.wipe()
+    await city.broker.start()
+    await city.node(PS).start()
+    await barrier(city)
+
+
+async def the_same_header_comes_again(city: City, case: str) -> None:
+    sent = await returned(city, case)
+    await city.arrive(city.police, sent.eid)
+    subject = "xieban.v1.lanzhou.handoff.procuratorate.police"
+    await city.say(subject, sealed_to_bytes(city.sealed(PP, sent.eid)), message_id="once more")
+    await city.quiet_bus()
+
+
+async def an_ordinary_day(city: City, case: str) -> None:
+    sent = await returned(city, case)
+    await city.arrive(city.police, sent.eid)
+    await city.police.accept(sent.eid)
+
+
+PATIENT = {receiver_dies_before_its_commit}
+"""Scenarios in which the sender does not repeat itself, so that only the broker's redelivery can help."""
+CAUGHT = [
+    (seeds.ack_before_commit, receiver_dies_before_its_commit, "unsettled", "header not received"),
+    (seeds.effect_outside_the_transaction, receiver_dies_after_its_commit, "lost", "effect on the case"),
+    (seeds.fire_and_forget, broker_loses_its_store_while_the_receiver_is_away, "lost", "header not received"),
+    (seeds.outbox_in_memory, sender_dies_after_its_commit, "lost", "header not received"),
+    (seeds.no_inbox_key, the_same_header_comes_again, "doubled", "return counted 2 times"),
+    (seeds.receipt_before_commit, receiver_dies_before_its_commit, "doubled", "receipt its author knows nothing of"),
+    (seeds.lost_inbox_event, an_ordinary_day, "lost", "inbox event accepted"),
+    (seeds.acceptance_without_a_receipt, an_ordinary_day, "lost", "state is accepted"),
+]
+
+
+def without_repetition(patch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+    if scenario in PATIENT:
+        patch.setattr(relay, "FIRST_RETRY", 3600.0)
+        patch.setattr(relay, "LONGEST_RETRY", 3600.0)
+
+
+@pytest.mark.parametrize("scenario", {row[1]: None for row in CAUGHT}, ids=lambda scenario: scenario.__name__)
+async def test_the_product_passes_the_scenario(doomed: City, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = doomed.new_case()
+    await main_road(doomed, case)
+    without_repetition(monkeypatch, scenario)
+    await scenario(doomed, case)
+    findings = await (doomed.persistent(case) if scenario in PATIENT else doomed.settled(case))
+    harmed = findings.harmed if scenario in PATIENT else [*findings.harmed, *_owed_to_agencies(findings.unsettled)]
+    assert not harmed, str(findings)
+    assert not any(finding.what == "header not received" for finding in findings.unsettled), str(findings)
+
+
+@pytest.mark.parametrize(
+    ("seed", "scenario", "where", "what"), CAUGHT, ids=[f"{row[0].__name__}" for row in CAUGHT]
+)
+async def test_a_seeded_bug_is_caught(
+    doomed: City,
+    seed: Callable[[pytest.MonkeyPatch, City], None],
+    scenario: Scenario,
+    where: str,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = doomed.new_case()
+    await main_road(doomed, case)
+    seed(monkeypatch, doomed)
+    without_repetition(monkeypatch, scenario)
+    await scenario(doomed, case)
+    findings = await doomed.persistent(case)
+    assert any(finding.what.startswith(what) for finding in getattr(findings, where)), str(findings)
+
+
+def _owed_to_agencies(unsettled: list) -> list:  # type: ignore[type-arg]
+    return [finding for finding in unsettled if not finding.what.startswith("gateway")]
