@@ -19,8 +19,8 @@ Level = Literal["county", "city", "province"]
 
 
 class Agency(StrEnum):
-    """The parties of the wire. The committee's gateway watches: nothing of a case's way is ever sent to it or by it, only
-    supervision correspondence and registrations of time limits."""
+    """The parties of the wire. The committee's gateway watches: no part of a case is ever sent to it or by it, only registrations of
+    what an agency's acts do to time limits."""
 
     POLICE = "police"
     PROCURATORATE = "procuratorate"

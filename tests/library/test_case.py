@@ -49,11 +49,9 @@ EXPECTED: dict[str, tuple[set[Agency], set[Agency], set[str]]] = {
     "appeal_transfer": ({CT}, {CT}, {S50}),
     "second_instance_judgment": ({CT}, {CT, PP}, {S60, S70}),
     "limit_registration": ({PS, PP, CT}, {GW}, set(STAGES)),
-    "supervision_notice": ({GW}, {PS, PP, CT}, set(STAGES)),
-    "supervision_reply": ({PS, PP, CT}, {GW}, set(STAGES)),
     "withdrawal": ({PS, PP, CT}, {PS, PP, CT}, set(STAGES)),
 }
-WITHIN_CITY = {"second_instance_judgment", "withdrawal", "limit_registration", "supervision_notice", "supervision_reply"}
+WITHIN_CITY = {"second_instance_judgment", "withdrawal", "limit_registration"}
 # Every sender and receiver of one city, from a county, from another county and from the city, and one of another city.
 OFFICES = [office(agency, place) for agency in PARTIES for place in (COUNTY, OTHER_COUNTY, CITY, OTHER_CITY)]
 OFFICES += [office(GW, CITY), office(GW, "620300")]

@@ -118,15 +118,16 @@ async def _sent_again(city: World) -> None:
 
 
 async def test_a_watch_goes_on_from_its_cursor(tmp_path: Path) -> None:
-    async with world(tmp_path, agencies=(Agency.POLICE,)) as city:
+    async with world(tmp_path, agencies=(Agency.POLICE, Agency.PROCURATORATE)) as city:
         first = await city.police.send(city.draft("early_opinion_request"))
         async with asyncio.timeout(PATIENCE):
-            async for event in city.police.watch():
+            async for event in city.procuratorate.watch():
                 cursor = event.cursor
-                break
+                if event.handoff.state is State.COMPLETE:
+                    break
         second = await city.police.send(city.draft("early_opinion_request"))
         async with asyncio.timeout(PATIENCE):
-            async for event in city.police.watch(cursor):
+            async for event in city.procuratorate.watch(cursor):
                 assert event.handoff.eid == second.eid != first.eid
                 break
 

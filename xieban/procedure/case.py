@@ -41,12 +41,8 @@ class Proposal:
 
 
 def open_case(proposal: Proposal, tables: Table) -> CaseState | None:
-    """The state of a case that this handoff opens, or None if it may not open one.
-
-    Only the police file a case. Supervision correspondence opens nothing; it is about a case that its gateway knows otherwise.
-    """
-    kind = tables.kind(proposal.kind)
-    if (kind.opens and proposal.sender.agency is Agency.POLICE) or proposal.sender.agency is Agency.GATEWAY:
+    """The state of a case that this handoff opens, or None if it may not open one. Only the police file a case."""
+    if tables.kind(proposal.kind).opens and proposal.sender.agency is Agency.POLICE:
         return CaseState(stage=FIRST_STAGE)
     return None
 

@@ -129,7 +129,7 @@ class Office(message.Message):
     AGENCY_FIELD_NUMBER: builtins.int
     DIVISION_FIELD_NUMBER: builtins.int
     agency: builtins.str
-    """police, procuratorate or court; gateway for supervision correspondence."""
+    """police, procuratorate or court; gateway for registrations of limits."""
     division: builtins.str
     def __init__(
         self,
