@@ -211,7 +211,6 @@ def test_only_the_police_open_a_case_and_only_with_a_first_handoff(kind: str) ->
     for sender in OFFICES:
         opened = open_case(proposal(kind, sender, office(PP, COUNTY)), table())
         first = kind in ("early_opinion_request", "arrest_request", "prosecution_transfer") and sender.agency is PS
-        first = first or sender.agency is GW  # about a case that the committee knows and the agency may not
         assert opened == (CaseState(stage=S10) if first else None)
 
 
