@@ -23,7 +23,9 @@ from xieban.statement import open_ticket, seal_ticket
 
 log = logging.getLogger(__name__)
 
-LINGER = 0.02
+LINGER = 0.25
+SANDBOX_LINGER = 0.02
+"""In a sandbox somebody waits for every instant to be over before the clock moves on."""
 Finished = tuple[str, str]
 """(eid, audience) of an outbox row whose audience has given its word."""
 
@@ -37,12 +39,15 @@ class Wire(Protocol):
 class Issuer:
     """Gives this node's word. `owe` only after the commit of what is owed for."""
 
-    def __init__(self, wire: Wire, *, city: str, agency: Agency, key: SealKey, clock: Clock) -> None:
+    def __init__(
+        self, wire: Wire, *, city: str, agency: Agency, key: SealKey, clock: Clock, linger: float = LINGER
+    ) -> None:
         self._wire = wire
         self._city = city
         self._agency = agency
         self._key = key
         self._clock = clock
+        self._linger = linger
         self._owed: dict[str, dict[str, None]] = defaultdict(dict)
         self._wake = asyncio.Event()
 
@@ -55,7 +60,7 @@ class Issuer:
         """Send what is owed, a moment after it became so, for ever."""
         while True:
             await self._wake.wait()
-            await self._clock.sleep(LINGER)
+            await self._clock.sleep(self._linger)
             self._wake.clear()
             await self.flush()
 
@@ -85,10 +90,16 @@ class Collector:
     """Takes others' word and has it written down. A false word finishes nothing; the true one is asked for by re-sending."""
 
     def __init__(
-        self, *, directory: Directory, clock: Clock, finish: Callable[[list[Finished]], Awaitable[None]]
+        self,
+        *,
+        directory: Directory,
+        clock: Clock,
+        finish: Callable[[list[Finished]], Awaitable[None]],
+        linger: float = LINGER,
     ) -> None:
         self._directory = directory
         self._clock = clock
+        self._linger = linger
         self._finish = finish
         self._heard: list[Finished] = []
         self._wake = asyncio.Event()
@@ -110,7 +121,7 @@ class Collector:
         """Have it written down, a moment after it was heard, for ever."""
         while True:
             await self._wake.wait()
-            await self._clock.sleep(LINGER)
+            await self._clock.sleep(self._linger)
             self._wake.clear()
             heard, self._heard = self._heard, []
             await self._finish(heard)

@@ -32,7 +32,7 @@ from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
-from services.tickets import Collector, Finished, Issuer
+from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
 from xieban import subjects
 from xieban.agency import city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
@@ -130,7 +130,8 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     )
     bell = Bell()
     relay = Relay(bus=bus, clock=clock)
-    issuer = Issuer(bus, city=token, agency=agency, key=key, clock=clock)
+    linger = LINGER if config.sandbox is None else SANDBOX_LINGER
+    issuer = Issuer(bus, city=token, agency=agency, key=key, clock=clock, linger=linger)
     peers: dict[str, grpc.aio.Channel] = {}
     for name, target in config.peers.items():
         peers[name] = channel(target, tls=tls, agency=name, max_message=MAX_MESSAGE)
@@ -165,7 +166,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     orders = Batcher(Sending(desk).act)
     consumer = subjects.consumer(token, agency)
     intake = Intake(receiving=receiving, hearing=hearing, max_deliver=consumer.max_deliver)
-    collector = Collector(directory=directory, clock=clock, finish=hearing.finish)
+    collector = Collector(directory=directory, clock=clock, finish=hearing.finish, linger=linger)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
     for name in peers:

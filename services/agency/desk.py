@@ -66,7 +66,8 @@ class Desk:
         self.carry(parcels)
         if work.finished:
             self.finished(work.finished)
-        self.committed()
+        if work.told:
+            self.committed()
 
 
 def fact(work: Work, eid: str, kind: FactKind, *, defects: Sequence[Defect] = (), answer: str = "") -> Fact:

@@ -13,6 +13,7 @@ import logging
 import random
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.agency.work import Parcel
@@ -131,9 +132,6 @@ class Relay:
             log.error("statement without an answer for 15 minutes", extra={"handoff": owed.parcel.eid[:16]})
 
     async def _sleep_or_wake(self, seconds: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            sleeping = group.create_task(self._clock.sleep(seconds))
-            waking = group.create_task(self._wake.wait())
-            await asyncio.wait([sleeping, waking], return_when=asyncio.FIRST_COMPLETED)
-            sleeping.cancel()
-            waking.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()

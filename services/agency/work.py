@@ -186,6 +186,11 @@ class Work:
             if moved != case.state:
                 self.case_put(entry.case_id, moved)
 
+    @property
+    def told(self) -> bool:
+        """Whether there is anything new for a reader of the inbox."""
+        return bool(self._events)
+
     def _event(self, entry: Entry) -> None:
         self.numbers.event += 1
         self._events.append((self.numbers.event, entry.eid, entry.box, entry.state, self.at))

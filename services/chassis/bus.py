@@ -136,16 +136,19 @@ class Bus:
         faults.point("S3")  # in the stream, and nobody here knows yet
         return results
 
-    async def consume(self, spec: ConsumerSpec, handler: Handler, *, batch: int = 256) -> None:
+    async def consume(self, spec: ConsumerSpec, handler: Handler, *, batch: int = 256, linger: float = 0.0) -> None:
         """Hand everything that arrives for `spec` to `handler`, for ever; run it as one of the process's tasks.
 
         A batch is whatever has arrived meanwhile, at most `batch`; the next one waits for the handler, so order is kept. Messages are
         acknowledged by verdict and only after the handler has returned. A batch on which it raises is tried again one by one; a
-        single message on which it raises is retried later by the broker, at most `spec.max_deliver` times.
+        single message on which it raises is retried later by the broker, at most `spec.max_deliver` times. With `linger`, what comes
+        within so many seconds of the first message is handed over with it: for a reader nobody waits for.
         """
         while True:
             session = await self._connected()
-            puller = Puller(session, spec, handler, streams=self._streams, batch=batch, clock=self._clock)
+            puller = Puller(
+                session, spec, handler, streams=self._streams, batch=batch, clock=self._clock, linger=linger
+            )
             try:
                 await puller.run()
             except SessionLost:

@@ -52,6 +52,7 @@ class Puller:
         streams: Mapping[str, StreamSpec],
         batch: int,
         clock: Clock,
+        linger: float = 0.0,
     ) -> None:
         self._session = session
         self._spec = spec
@@ -59,6 +60,7 @@ class Puller:
         self._streams = streams
         self._batch = batch
         self._clock = clock
+        self._linger = linger
         self._inbox = session.inbox("c")
         self._queue: deque[Incoming] = deque()
         self._credit = 0
@@ -77,6 +79,8 @@ class Puller:
                     raise SessionLost
                 if self._broken:
                     await self._repair()
+                if self._linger and 0 < len(self._queue) < self._batch:
+                    await self._clock.sleep(self._linger)
                 batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
                 await self._replenish()  # the next batch comes while this one is handled
                 if batch:
