@@ -221,8 +221,8 @@ def _receipts(book: _Book, books: dict[Agency, _Book], found: Findings) -> None:
         addressee = books.get(Agency(receipt.receiver.agency))
         if addressee is None or eid not in addressee.told("in"):
             pending = any(row[:2] == (eid, receipt.receiver.agency) and not row[2] for row in book.outbox)
-            kind = found.unsettled if pending else found.lost
-            kind.append(Finding("receipt not received", eid, receipt.receiver.agency))
+            where = found.unsettled if pending else found.lost
+            where.append(Finding("receipt not received", eid, receipt.receiver.agency))
     for eid, receipt in book.told("in").items():
         author = books.get(Agency(receipt.sender.agency))
         if author is None or eid not in author.told("out"):

@@ -159,8 +159,29 @@ class OverseenCaseView:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitEventView:
+    """A line of the ledger of a limit. `standing` is effective, superseded, refused (see `number`) or loose; `detail` a code."""
+
+    kind: str
+    at: datetime
+    until: datetime | None
+    event: str
+    detail: str
+    document: str
+    eid: str
+    by: Office | None
+    recorded_at: datetime
+    standing: str
+    number: str
+    undone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LimitView:
-    """A statutory limit. `due` and `safe_due` are an ISO date (in time until 24:00) or an RFC 3339 moment."""
+    """A statutory limit. `due` and `safe_due` are an ISO date (in time until 24:00) or an RFC 3339 moment.
+
+    `severity` 1 is the worst; `warned` are the rungs fired for the date that stands; `events` and `explanation` come with a timeline.
+    """
 
     rule: str
     name: str
@@ -174,6 +195,13 @@ class LimitView:
     ended_at: datetime | None
     provisional: bool
     in_custody: bool
+    person: str = ""
+    consequence: str = ""
+    severity: int = 0
+    stopped: bool = False
+    warned: tuple[str, ...] = ()
+    events: tuple[LimitEventView, ...] = ()
+    explanation: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +241,7 @@ class TimelineView:
     handoffs: tuple[OverseenHandoffView, ...]
     limits: tuple[LimitView, ...]
     log: tuple[LogEntryView, ...]
+    loose: tuple[LimitEventView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +436,30 @@ def limit_from_pb(value: oversight_pb2.Limit) -> LimitView:
         ended_at=time_from_pb(value.end_time) if value.HasField("end_time") else None,
         provisional=value.provisional,
         in_custody=value.in_custody,
+        person=value.person,
+        consequence=value.consequence,
+        severity=value.severity,
+        stopped=value.stopped,
+        warned=tuple(value.warned),
+        events=tuple(limit_event_from_pb(event) for event in value.events),
+        explanation=tuple(value.explanation),
+    )
+
+
+def limit_event_from_pb(value: oversight_pb2.LimitEvent) -> LimitEventView:
+    return LimitEventView(
+        kind=value.kind,
+        at=time_from_pb(value.at),
+        until=time_from_pb(value.until) if value.HasField("until") else None,
+        event=value.event,
+        detail=value.detail,
+        document=value.document,
+        eid=value.eid,
+        by=_optional_office(value.by),
+        recorded_at=time_from_pb(value.recorded_time),
+        standing=value.standing,
+        number=value.number,
+        undone=value.undone,
     )
 
 
@@ -416,6 +469,7 @@ def timeline_from_pb(value: oversight_pb2.GetTimelineResponse) -> TimelineView:
         handoffs=tuple(_overseen_handoff(handoff) for handoff in value.handoffs),
         limits=tuple(limit_from_pb(limit) for limit in value.limits),
         log=tuple(_log_entry(entry) for entry in value.log),
+        loose=tuple(limit_event_from_pb(event) for event in value.loose),
     )
 
 

@@ -17,7 +17,7 @@ from xieban.dossier import CaseNumbers, Packed
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import HEADER_VERSION, SETTLED, Act, CaseRef, ClockAct, Defect, FactKind, Header, Lane, Party, State
 from xieban.ids import CaseId, new_handoff_id
-from xieban.procedure import CaseState, Kind, Proposal, advance, check, open_case
+from xieban.procedure import CaseState, Kind, Proposal, advance, check, check_clocks, open_case
 from xieban.seal import Sealed
 from xieban.statement import seal_header
 
@@ -124,6 +124,7 @@ class Sending:
             request = self._desk.tables.kind(answered.kind)
             state = advance(state, request, on="accepted", outcome=answered.outcome)
         check(proposal, state, self._desk.tables)
+        check_clocks(kind, outcome=draft.outcome, acts=draft.acts, clocks=draft.clocks)
         if kind.id == WITHDRAWAL:
             self._withdrawable(work, draft)
         header, sealed = self._seal(work, draft, state, answered)

@@ -1,4 +1,4 @@
-"""The gateway's process: configuration → telemetry → clock → database → bus → ingest → watch → gRPC → pages. Flat prose."""
+"""The gateway's process: configuration → law → database → bus → recalculation → ingest → watch → gRPC → pages. Flat prose."""
 
 from __future__ import annotations
 
@@ -18,15 +18,23 @@ from services.chassis.database import Database
 from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls
 from services.gateway import servicer
+from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
+from services.gateway.ladder import Ladder
 from services.gateway.reading import Reading
+from services.gateway.recalculate import recalculate
+from services.gateway.reckoning import Reckoner
+from services.gateway.targets import Target
 from services.gateway.watch import Watch
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
-from services.tickets import Issuer
+from services.tickets import LINGER, SANDBOX_LINGER, Issuer
 from xieban import subjects
 from xieban.agency import Agency, city
+from xieban.errors import Reason, failure
+from xieban.procedure import table
 from xieban.seal import Directory, SealKey
+from xieban.timelimits import RULES, Calendar, read_overlay
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -56,7 +64,11 @@ class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The gateway of one city. `listen` is for gRPC, `page` for the pages (host:port); paths are relative to the file."""
+    """The gateway of one city. `listen` is for gRPC, `page` for the pages (host:port); paths are relative to the file.
+
+    `calendar`: the operator's working-day file over the published years. `warnings`: days before the end by limit id, in place of the
+    default rungs; a limit takes them when it is next worked out. `targets`: service targets, not 法定期限; none by default.
+    """
 
     city: str
     listen: str
@@ -67,6 +79,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seal_key: Path
     tls: TlsConfig
     home: Path | None = None
+    calendar: Path | None = None
+    warnings: dict[str, tuple[int, ...]] = {}
+    targets: tuple[Target, ...] = ()
     sandbox: SandboxConfig | None = None
     telemetry: TelemetryConfig = TelemetryConfig()
     development: bool = False
@@ -109,6 +124,9 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
     place = city(config.city)
+    reckoner = Reckoner(_calendar(config.calendar))
+    ladder = _ladder(config)
+    follower = Follower(reckoner, ladder)
     directory = Directory.load(config.directory)
     key = SealKey.load(config.seal_key)
 
@@ -123,23 +141,53 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
             clock=clock,
         )
     )
-    issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock)
-    ingest = Ingest(database, directory=directory, clock=clock, owe=issuer.owe)
-    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for)
+    linger = LINGER if config.sandbox is None else SANDBOX_LINGER
+    issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock, linger=linger)
+    await recalculate(database, follower, clock=clock)
+    ingest = Ingest(database, directory=directory, clock=clock, owe=issuer.owe, follower=follower)
+    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for, ladder=ladder)
     consumer = subjects.consumer(place.token, Agency.GATEWAY)
     process.tasks.create_task(watch.run(), name="watch")
     process.tasks.create_task(issuer.run(), name="issue-tickets")
-    process.tasks.create_task(bus.consume(consumer, ingest.batch), name="consume")
+    process.tasks.create_task(
+        bus.consume(consumer, ingest.batch, linger=0.05 if config.sandbox is None else 0.0), name="consume"
+    )
 
-    reading = Reading(database)
+    reading = Reading(database, reckoner=reckoner)
     tls = Tls(ca=config.tls.ca, certificate=config.tls.certificate, key=config.tls.key)
     server = RpcServer(tls=tls, development=config.development, on_fatal=process.fail)
     names = servicer.add(server.server, city=place.token, reading=reading, clock=clock, live_through=watch.advance)
     process.stack.push_async_callback(server.stop)
     rpc_port = await server.start(config.listen, services=names)
 
-    site = pages(reading, city=place, clock=clock, sandbox=isinstance(clock, SandboxClock))
+    site = pages(reading, city=place, clock=clock, sandbox=isinstance(clock, SandboxClock), targets=_targets(config))
     return Ports(rpc=rpc_port, page=await serve_pages(process, site, address=config.page))
+
+
+def _calendar(file: Path | None) -> Calendar:
+    published = Calendar.published()
+    if file is None:
+        return published
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise failure(Reason.CONFIG_INVALID, file=file.name, detail="工作日历文件无法读取") from error
+    return published.overlaid(read_overlay(text, name=file.name))
+
+
+def _ladder(config: GatewayConfig) -> Ladder:
+    for rule, days in config.warnings.items():
+        if rule not in RULES or not days or min(days) < 1:
+            raise failure(Reason.CONFIG_INVALID, file="warnings", detail=f"{rule}：应为法定期限编号和提前的天数")
+    return Ladder(config.warnings)
+
+
+def _targets(config: GatewayConfig) -> tuple[Target, ...]:
+    kinds = table().kinds
+    for target in config.targets:
+        if target.after not in kinds or not set(target.until) <= kinds.keys() or not target.until or target.hours < 1:
+            raise failure(Reason.CONFIG_INVALID, file="targets", detail=f"{target.name}：环节或者小时数不合要求")
+    return config.targets
 
 
 def _clock(config: GatewayConfig) -> Clock:

@@ -1,5 +1,7 @@
 """The course of a case: stage, custody, limits and violations as a function of the SET of its statements.
 
+The limits that the procedure starts by itself come from here; acts that offices state about limits are laid on them in `touches`.
+
 Statements reach the gateway in any order: a receipt before its header, `delivered` after `accepted`, one lane before another. So
 nothing is carried forward from arrival to arrival. Each time, all of a case's handoffs and facts (tens of rows) are put into the
 order in which they happened and gone through once, from the beginning. Pure; the law itself is in `xieban.procedure`.
@@ -14,9 +16,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from services.gateway.ledger import Touch
+from services.gateway.spans import End, Span, Stated, Stopped, Told
+from services.gateway.touches import lay
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError
-from xieban.handoff import SETTLED, Act, Defect, FactKind, State, climb
+from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, State, climb
 from xieban.procedure import (
     CaseState,
     Kind,
@@ -60,6 +65,7 @@ class Handoff:
     files: int
     pages: int
     sent_at: int
+    clocks: tuple[ClockAct, ...] = ()
     state: State = State.SENT
 
 
@@ -76,21 +82,6 @@ class Fact:
     answer: str
     author: str
     addressee: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A limit from its start to its stop. `custody`: held at the start; `changes`: (when, held) while it ran."""
-
-    rule: str
-    bearer: tuple[str, str]
-    start_eid: str
-    start_event: str
-    started_at: int
-    custody: bool
-    changes: tuple[tuple[int, bool], ...] = ()
-    ended_at: int | None = None
-    end_eid: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,6 +103,7 @@ class Course:
     custody: dict[str, bool]
     states: dict[str, State]
     spans: tuple[Span, ...]
+    loose: tuple[Touch, ...]
     violations: frozenset[Violation]
     opened_at: int
     updated_at: int
@@ -130,6 +122,7 @@ def course(handoffs: Sequence[Handoff], facts: Iterable[Fact], tables: Table) ->
             walk.fact(event)
     walk.check_lanes()
     times = [handoff.sent_at for handoff in handoffs] + [fact.at for fact in heard]
+    laid = lay(walk.spans, walk.stops, walk.stated, acts=walk.told)
     return Course(
         stage=walk.case.stage,
         holder=walk.holder,
@@ -137,8 +130,9 @@ def course(handoffs: Sequence[Handoff], facts: Iterable[Fact], tables: Table) ->
         track=walk.track,
         custody=custody_after({}, walk.acts),
         states=walk.states,
-        spans=tuple(walk.spans),
-        violations=frozenset(walk.violations),
+        spans=laid.spans,
+        loose=laid.loose,
+        violations=frozenset(walk.violations | {Violation(eid, number) for eid, number in laid.refused}),
         opened_at=min(times),
         updated_at=max(times),
     )
@@ -154,6 +148,10 @@ class _Walk:
     holder: tuple[str, str] = ("", "")
     track: Track = "ordinary"
     acts: list[Act] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    stated: list[Stated] = field(default_factory=list)
+    stops: list[Stopped] = field(default_factory=list)
+    place: int = 0
     states: dict[str, State] = field(default_factory=dict)
     final: dict[str, State] = field(default_factory=dict)
     moments: set[tuple[str, Moment]] = field(default_factory=set)
@@ -174,6 +172,7 @@ class _Walk:
             self.final[fact.of] = climb(self.final[fact.of], fact.kind)
 
     def header(self, handoff: Handoff) -> None:
+        self.place += 1
         kind = self._judge(handoff)
         self.states[handoff.eid] = State.SENT
         self.holder = handoff.sender if not self.holder[0] else self.holder
@@ -183,6 +182,7 @@ class _Walk:
         self._moment(handoff, kind, "sent", at=handoff.sent_at, by=handoff.eid)
 
     def fact(self, fact: Fact) -> None:
+        self.place += 1
         handoff = self.known[fact.of]
         self.states[fact.of] = climb(self.states[fact.of], fact.kind)
         kind = self.tables.kinds.get(handoff.kind)
@@ -194,7 +194,7 @@ class _Walk:
             self._moment(handoff, kind, "accepted", at=fact.at, by=fact.receipt)
         elif fact.kind == "returned":
             # Sent back for correction: the receiver has nothing to decide until it is sent again.
-            self._stop(at=fact.at, by=fact.receipt, started_by=handoff.eid)
+            self._stop(at=fact.at, eid=fact.receipt, by=handoff.receiver, started_by=handoff.eid)
 
     def would_move(self, fact: Fact) -> bool:
         """Whether the fact changes the stage."""
@@ -251,13 +251,22 @@ class _Walk:
     def _learn(self, handoff: Handoff) -> None:
         before = self._held()
         self.acts.extend(handoff.acts)
+        self.told.extend((act, handoff.eid, handoff.sender) for act in handoff.acts)
+        self.stated.extend(
+            Stated(act=act, eid=handoff.eid, by=handoff.sender, order=(self.place, position))
+            for position, act in enumerate(handoff.clocks, start=1)
+        )
         self.track = track_of([act for act in self.acts if act.what in self.tables.acts], self.tables)
         held = self._held()
         if held != before:
             at = max(act.at for act in handoff.acts if act.custody is not None)
             self.spans = [
                 span if span.ended_at is not None
-                else replace(span, changes=(*span.changes, (max(at, span.started_at), held)))
+                else replace(
+                    span,
+                    changes=(*span.changes, (max(at, span.started_at), held)),
+                    change_by=(*span.change_by, (handoff.eid, handoff.sender)),
+                )
                 for span in self.spans
             ]  # fmt: skip
 
@@ -271,10 +280,12 @@ class _Walk:
         if on != "delivered":
             self._move(handoff, advance(self.case, kind, on=on, outcome=handoff.outcome), on)
         for step in limit_steps(kind, on=on, outcome=handoff.outcome, custody=self._held(), track=self.track):
+            end = handoff.sender if on == "sent" else handoff.receiver
             if isinstance(step, Start):
-                self._start(handoff, step, on, at=at)
+                self._start(handoff, step, on, at=at, by=end)
             else:
-                self._stop(at=at, by=by, rule=step.rule)
+                self.stops.append(Stopped(rule=step.rule, person="", at=at, eid=by, by=end, order=(self.place, 0)))
+                self._stop(at=at, eid=by, by=end, rule=step.rule)
 
     def _move(self, handoff: Handoff, after: CaseState, on: Moment) -> None:
         moved = after.stage != self.case.stage
@@ -284,7 +295,7 @@ class _Walk:
             ends = (handoff.sender, handoff.receiver) if on == "sent" else (handoff.receiver, handoff.sender)
             self.holder = next((end for end in ends if end[0] == agency), self.holder)
 
-    def _start(self, handoff: Handoff, step: Start, on: Moment, *, at: int) -> None:
+    def _start(self, handoff: Handoff, step: Start, on: Moment, *, at: int, by: End) -> None:
         acts = [act.at for act in handoff.acts if step.act and act.what == step.act]
         self.spans.append(
             Span(
@@ -294,12 +305,14 @@ class _Walk:
                 start_event=step.act if acts else on,
                 started_at=max(acts, default=at),
                 custody=self._held(),
+                start_by=by,
+                order=(self.place, 0),
             )
         )
 
-    def _stop(self, *, at: int, by: str, rule: str = "", started_by: str = "") -> None:
+    def _stop(self, *, at: int, eid: str, by: End, rule: str = "", started_by: str = "") -> None:
         self.spans = [
-            replace(span, ended_at=at, end_eid=by)
+            replace(span, ended_at=at, end_eid=eid, end_by=by)
             if span.ended_at is None and (span.rule == rule or span.start_eid == started_by)
             else span
             for span in self.spans

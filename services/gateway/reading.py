@@ -9,19 +9,32 @@ import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from services.chassis.database import Database, Row, Transaction, Value, placeholders
-from services.gateway.clocks import Limit
-from services.gateway.course import Fact, Handoff, fact_order
-from services.gateway.store import FACT_COLUMNS, HANDOFF_COLUMNS, LIMIT_COLUMNS, fact_from, handoff_from, limit_from
+from services.gateway.clocks import Key, Limit
+from services.gateway.course import Fact, Handoff, course, fact_order
+from services.gateway.ledger import Touch
+from services.gateway.reckoning import Reckoner
+from services.gateway.store import (
+    EVENT_COLUMNS,
+    FACT_COLUMNS,
+    HANDOFF_COLUMNS,
+    LIMIT_COLUMNS,
+    fact_from,
+    handoff_from,
+    limits_from,
+    touch_from,
+)  # fmt: skip
 from xieban.errors import Reason, failure
+from xieban.procedure import table
 
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
-LIMIT_STATES = ("running", "overdue", "met", "late")
+WORST_FIRST = "urgency, severity, overdue_from"
+LIMIT_STATES = ("running", "overdue", "met", "late", "lapsed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +69,28 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """A line of the ledger of a limit. `recorded_at`: when the act was first heard of; `undone`: taken back by a later line."""
+
+    touch: Touch
+    recorded_at: int
+    undone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
-    """Everything known of one case; facts by the handoff they are about."""
+    """Everything known of one case; facts by the handoff they are about, ledgers and derivations by limit.
+
+    `loose`: acts about limits that no known limit takes.
+    """
 
     case: CaseLine
     handoffs: tuple[Handoff, ...]
     facts: dict[str, tuple[Fact, ...]]
     limits: tuple[Limit, ...]
+    ledgers: dict[Key, tuple[LedgerLine, ...]]
+    loose: tuple[LedgerLine, ...]
+    derivations: dict[Key, tuple[str, ...]]
     log: tuple[LogLine, ...]
 
 
@@ -97,21 +125,22 @@ class Overview:
 class Reading:
     """Reads of the gateway's database, each one snapshot."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, reckoner: Reckoner | None = None) -> None:
         self._database = database
+        self._reckoner = reckoner or Reckoner()
 
     async def summary(self) -> Summary:
         async with self._database.read() as transaction:
             return await _summary(transaction)
 
     async def overview(self, *, rows: int) -> Overview:
-        """At most `rows` rows a list: the longest in flight, the next due, the longest overdue; half as many of what is over."""
+        """At most `rows` rows a list: the longest in flight, limits with the worst first; half as many of what is over."""
         async with self._database.read() as transaction:
             flight = await transaction.all(
                 f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE settled = 0 ORDER BY sent_at, eid LIMIT ?", (rows,)
             )
-            due = await _limits(transaction, "state = 'running'", (), rows)
-            overdue = await _limits(transaction, "state = 'overdue'", (), rows)
+            due = await _limits(transaction, "state = 'running'", (), rows, order=WORST_FIRST)
+            overdue = await _limits(transaction, "state = 'overdue'", (), rows, order=WORST_FIRST)
             late = await transaction.one("SELECT COUNT(*) AS n FROM limit_clock WHERE state = 'late'")
             ended = await transaction.all(
                 f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE state = 'late' ORDER BY ended_at DESC, case_id, rule LIMIT ?",
@@ -132,7 +161,7 @@ class Reading:
                 in_flight=tuple(map(handoff_from, flight)),
                 due_next=tuple(due),
                 overdue=tuple(overdue),
-                late=tuple(map(limit_from, ended)),
+                late=tuple(await limits_from(transaction, ended)),
                 changed=tuple(await _case_lines(transaction, changed)),
                 limits_late=late["n"] if late is not None else 0,
                 held=frozenset(row["case_id"] for row in held),
@@ -159,9 +188,11 @@ class Reading:
             raise failure(Reason.FIELD_INVALID, field="state", detail=f"应为 {'、'.join(LIMIT_STATES)} 之一")
         where, params = ("state = ?", list[Value]([state])) if state else ("1 = 1", list[Value]())
         if token:
-            due, case, rule, eid = _place(token, (int, str, str, str))
-            where += " AND (overdue_from > ? OR (overdue_from = ? AND (case_id, rule, start_eid) > (?, ?, ?)))"
-            params += [due, due, case, rule, eid]
+            due, *key = _place(token, (int, str, str, str, str))
+            where += (
+                " AND (overdue_from > ? OR (overdue_from = ? AND (case_id, rule, start_eid, person) > (?, ?, ?, ?)))"
+            )
+            params += [due, due, *key]
         async with self._database.read() as transaction:
             found = await _limits(transaction, where, params, size + 1)
         last = found[size - 1] if len(found) > size else None
@@ -190,13 +221,24 @@ class Reading:
                 facts[fact.of].append(fact)
             log = await transaction.all("SELECT * FROM log_entry WHERE case_id = ? ORDER BY position", (case_id,))
             limits = await transaction.all(
-                f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id = ? ORDER BY started_at, rule", (case_id,)
+                f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id = ? ORDER BY started_at, rule, person, start_eid",
+                (case_id,),
             )
+            found = tuple(await limits_from(transaction, limits))
+            events = await transaction.all(
+                f"SELECT {EVENT_COLUMNS}, undone, recorded_at FROM limit_event WHERE case_id = ? ORDER BY position",
+                (case_id,),
+            )
+            ledgers, loose = _ledgers(case_id, events)
+            everything = [fact for told in facts.values() for fact in told]
             return Timeline(
                 case=(await _case_lines(transaction, rows))[0],
                 handoffs=tuple(handoffs),
                 facts={handoff.eid: _told(handoff, facts[handoff.eid]) for handoff in handoffs},
-                limits=tuple(map(limit_from, limits)),
+                limits=found,
+                ledgers={limit.key: ledgers.get(limit.key, ()) for limit in found},
+                loose=loose,
+                derivations=self._reckoner.derive(case_id, course(handoffs, everything, table()).spans),
                 log=tuple(_log_line(row) for row in log),
             )
 
@@ -208,6 +250,32 @@ class Reading:
                 "AND f.kind <> 'rejected'"
             )
             return int(row["n"]) if row is not None else 0
+
+
+def _ledgers(case_id: str, rows: Sequence[Row]) -> tuple[dict[Key, tuple[LedgerLine, ...]], tuple[LedgerLine, ...]]:
+    """Lines by limit in order of legal time; what was taken back is one line that says so."""
+    lines: dict[Touch, LedgerLine] = {}
+    first: dict[Touch, int] = {}
+    for row in rows:
+        touch = touch_from(row)
+        recorded_at = first.setdefault(_act(touch), row["recorded_at"])
+        if touch in lines and row["undone"]:
+            lines[touch] = replace(lines[touch], undone=True)
+        elif touch not in lines or lines[touch].undone:
+            lines[touch] = LedgerLine(touch=touch, recorded_at=recorded_at, undone=bool(row["undone"]))
+    # An act that is only judged differently now is shown as it stands now.
+    standing = {_act(line.touch) for line in lines.values() if not line.undone}
+    shown = [line for line in lines.values() if not line.undone or _act(line.touch) not in standing]
+    found: dict[Key, list[LedgerLine]] = defaultdict(list)
+    loose: list[LedgerLine] = []
+    for line in sorted(shown, key=lambda line: (line.touch.at, line.recorded_at, line.touch.until)):
+        touch = line.touch
+        (found[case_id, touch.rule, touch.start_eid, touch.person] if touch.start_eid else loose).append(line)
+    return {key: tuple(told) for key, told in found.items()}, tuple(line for line in loose if not line.undone)
+
+
+def _act(touch: Touch) -> Touch:
+    return replace(touch, start_eid="", standing="effective", number="")
 
 
 def page_size(asked: int) -> int:
@@ -240,12 +308,14 @@ async def _summary(transaction: Transaction) -> Summary:
     return Summary(**{name: int(row[name]) for name in Summary.__slots__})
 
 
-async def _limits(transaction: Transaction, where: str, params: Sequence[Value], rows: int) -> list[Limit]:
+async def _limits(
+    transaction: Transaction, where: str, params: Sequence[Value], rows: int, *, order: str = "overdue_from"
+) -> list[Limit]:
     found = await transaction.all(
-        f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE {where} ORDER BY overdue_from, case_id, rule, start_eid LIMIT ?",
+        f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE {where} ORDER BY {order}, case_id, rule, start_eid, person LIMIT ?",
         [*params, rows],
     )
-    return [limit_from(row) for row in found]
+    return await limits_from(transaction, found)
 
 
 async def _case_lines(transaction: Transaction, rows: Sequence[Row]) -> list[CaseLine]:

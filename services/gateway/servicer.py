@@ -5,7 +5,7 @@ Marshalling only. Agencies are refused: each sees its own handoffs at its own no
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
 from services.gateway.clocks import Limit
 from services.gateway.course import Fact, Handoff
-from services.gateway.reading import CaseLine, LogLine, Reading
+from services.gateway.reading import CaseLine, LedgerLine, LogLine, Reading
 from xieban import ids
 from xieban.errors import Reason, failure
 from xieban.handoff import State
@@ -78,8 +78,12 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
         return oversight_pb2.GetTimelineResponse(
             case=_case_to_pb(timeline.case),
             handoffs=[_handoff_to_pb(handoff, timeline.facts[handoff.eid]) for handoff in timeline.handoffs],
-            limits=map(_limit_to_pb, timeline.limits),
+            limits=[
+                _limit_to_pb(limit, timeline.ledgers[limit.key], timeline.derivations.get(limit.key, ()))
+                for limit in timeline.limits
+            ],
             log=map(_log_to_pb, timeline.log),
+            loose=map(_event_to_pb, timeline.loose),
         )
 
     async def ListLimits(
@@ -155,7 +159,9 @@ def _case_to_pb(case: CaseLine) -> oversight_pb2.OverseenCase:
     )
 
 
-def _limit_to_pb(limit: Limit) -> oversight_pb2.Limit:
+def _limit_to_pb(
+    limit: Limit, ledger: Sequence[LedgerLine] = (), explanation: Sequence[str] = ()
+) -> oversight_pb2.Limit:
     law = rule(limit.rule)
     message = oversight_pb2.Limit(
         rule=limit.rule,
@@ -169,10 +175,35 @@ def _limit_to_pb(limit: Limit) -> oversight_pb2.Limit:
         state=limit.state,
         provisional=limit.provisional,
         in_custody=limit.in_custody,
+        person=limit.person,
+        consequence=limit.consequence,
+        severity=limit.severity,
+        stopped=limit.stopped,
+        warned=limit.rungs_warned,
+        events=map(_event_to_pb, ledger),
+        explanation=explanation,
     )
     if limit.ended_at is not None:
         message.end_time.CopyFrom(time_to_pb(limit.ended_at))
     return message
+
+
+def _event_to_pb(line: LedgerLine) -> oversight_pb2.LimitEvent:
+    touch = line.touch
+    return oversight_pb2.LimitEvent(
+        kind=touch.kind,
+        at=time_to_pb(touch.at),
+        until=time_to_pb(touch.until) if touch.until else None,
+        event=touch.event,
+        detail=touch.detail,
+        document=touch.document,
+        eid=touch.eid,
+        by=_office(touch.by),
+        recorded_time=time_to_pb(line.recorded_at),
+        standing=touch.standing,
+        number=touch.number,
+        undone=line.undone,
+    )
 
 
 def _handoff_to_pb(handoff: Handoff, facts: tuple[Fact, ...]) -> oversight_pb2.OverseenHandoff:

@@ -14,24 +14,33 @@ from dataclasses import dataclass
 import msgspec
 
 from services.chassis.database import Row, Transaction, Value, placeholders
-from services.gateway.clocks import Limit
+from services.gateway.clocks import DEFAULT, Action, Key, Limit, next_at
 from services.gateway.course import Course, Fact, Handoff, Violation
-from xieban.handoff import SETTLED, Act, Defect, State
+from services.gateway.ladder import Ladder
+from services.gateway.ledger import Touch
+from xieban.agency import Agency
+from xieban.handoff import SETTLED, Act, ClockAct, Defect, State
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _acts = msgspec.json.Decoder(tuple[Act, ...]).decode
+_clocks = msgspec.json.Decoder(tuple[ClockAct, ...]).decode
 _defects = msgspec.json.Decoder(tuple[Defect, ...]).decode
 _texts = msgspec.json.Decoder(tuple[str, ...]).decode
 
 Write = tuple[str, Sequence[tuple[Value, ...]]]
 
 LIMIT_COLUMNS = (
-    "case_id, rule, start_eid, bearer_agency, bearer_office, start_event, started_at, due, safe_due, overdue_from, "
-    "provisional, in_custody, edition, calendar, state, ended_at, end_eid, overdue_logged"
+    "case_id, rule, start_eid, person, bearer_agency, bearer_office, start_event, started_at, due, safe_due, overdue_from, "
+    "safe_from, provisional, in_custody, stopped, duty, consequence, severity, edition, calendar, state, ended_at, end_eid, "
+    "overdue_logged"
 )
+_FLAGS = ("provisional", "in_custody", "stopped", "duty", "overdue_logged")
 HANDOFF_COLUMNS = (
     "eid, case_id, kind, outcome, stage, from_agency, from_office, to_agency, to_office, lane_seq, lane_prev, refers, acts, "
-    "files, pages, sent_at, state"
+    "files, pages, sent_at, clocks, state"
+)
+EVENT_COLUMNS = (
+    "case_id, rule, start_eid, person, kind, event, at, until, detail, document, eid, agency, office, standing, number"
 )
 FACT_COLUMNS = "receipt, position, of_eid, kind, at, defects, answer, from_agency, to_agency"
 
@@ -79,7 +88,9 @@ class Stored:
 
     handoffs: list[Handoff]
     facts: list[Fact]
-    limits: dict[tuple[str, str, str], Limit]
+    limits: dict[Key, Limit]
+    warned: dict[Key, frozenset[tuple[str, str]]]
+    touches: dict[str, set[Touch]]
     violations: dict[str, set[Violation]]
 
 
@@ -109,7 +120,7 @@ class Store:
 
     async def cases(self, cases: Collection[str], *, arriving: Collection[str]) -> Stored:
         """Everything stored of these cases, and what was said before about the headers that are just arriving."""
-        handoffs, facts, early, limits, violations = await self._together(
+        handoffs, facts, early, limits, rungs, events, violations = await self._together(
             (f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id IN ({{}})", cases),
             (
                 f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN "
@@ -118,15 +129,20 @@ class Store:
             ),
             (f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN ({{}})", arriving),
             (f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id IN ({{}})", cases),
+            (RUNGS, cases),
+            (f"SELECT {EVENT_COLUMNS}, undone FROM limit_event WHERE case_id IN ({{}}) ORDER BY position", cases),
             ("SELECT case_id, eid, number FROM violation WHERE case_id IN ({})", cases),
         )
+        warned = warnings_from(rungs)
         found: dict[str, set[Violation]] = defaultdict(set)
         for row in violations:
             found[row["case_id"]].add(Violation(eid=row["eid"], number=row["number"]))
         return Stored(
             handoffs=[handoff_from(row) for row in handoffs],
             facts=[fact_from(row) for row in (*facts, *early)],
-            limits={limit.key: limit for limit in map(limit_from, limits)},
+            limits={limit.key: limit for limit in (limit_from(row, warned) for row in limits)},
+            warned=warned,
+            touches=touches_standing(events),
             violations=found,
         )
 
@@ -141,11 +157,12 @@ class Store:
 
     def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
         self._gather(
-            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             [
                 (
                     h.eid, h.case_id, h.kind, h.outcome, h.stage, *h.sender, *h.receiver, h.lane_seq, h.lane_prev,
-                    _encode(h.refers).decode(), _encode(h.acts).decode(), h.files, h.pages, h.sent_at, h.state, 0,
+                    _encode(h.refers).decode(), _encode(h.acts).decode(), h.files, h.pages, h.sent_at,
+                    _encode(h.clocks).decode(), h.state, int(h.receiver[0] == Agency.GATEWAY),
                 )
                 for h in handoffs
             ],
@@ -153,8 +170,8 @@ class Store:
 
     def handoff_states(self, states: Mapping[str, State]) -> None:
         self._gather(
-            "UPDATE handoff SET state = ?, settled = ? WHERE eid = ?",
-            [(state, int(state in SETTLED), eid) for eid, state in states.items()],
+            "UPDATE handoff SET state = ?, settled = CASE WHEN to_agency = ? THEN 1 ELSE ? END WHERE eid = ?",
+            [(state, Agency.GATEWAY, int(state in SETTLED), eid) for eid, state in states.items()],
         )
 
     def facts_add(self, facts: Sequence[Fact]) -> None:
@@ -194,30 +211,62 @@ class Store:
         )  # fmt: skip
 
     async def limits_due(self, now: int, *, at_most: int) -> list[Limit]:
-        """Running limits that are overdue at `now` and not yet recorded so, earliest first."""
+        """Limits that have to be looked at by `now`, earliest first."""
         rows = await self._transaction.all(
-            f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE state = 'running' AND overdue_from <= ? "
-            "ORDER BY overdue_from LIMIT ?",
+            f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?",
             (now, at_most),
         )
-        return [limit_from(row) for row in rows]
+        return await limits_from(self._transaction, rows)
 
     async def limits_next(self) -> int | None:
-        """When the next running limit becomes overdue."""
-        row = await self._transaction.one("SELECT MIN(overdue_from) AS next FROM limit_clock WHERE state = 'running'")
-        return None if row is None or row["next"] is None else int(row["next"])
+        """When the next limit has to be looked at."""
+        row = await self._transaction.one(
+            "SELECT next_at FROM limit_clock WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1"
+        )
+        return None if row is None else int(row["next_at"])
 
-    def limits_put(self, limits: Iterable[Limit]) -> None:
-        columns = LIMIT_COLUMNS.split(", ")
-        changes = ", ".join(f"{name} = excluded.{name}" for name in columns[3:])
+    async def cases_of_other_calendar(self, version: str, *, after: str, at_most: int) -> list[str]:
+        """Cases with a limit that still runs and was computed with another calendar, or by an older program."""
+        rows = await self._transaction.all(
+            "SELECT DISTINCT case_id FROM limit_clock WHERE case_id > ? AND calendar <> ? "
+            "AND (ended_at IS NULL OR calendar = '') ORDER BY case_id LIMIT ?",
+            (after, version, at_most),
+        )
+        return [row["case_id"] for row in rows]
+
+    def limits_put(self, limits: Iterable[Limit], *, ladder: Ladder = DEFAULT) -> None:
+        columns = [*LIMIT_COLUMNS.split(", "), "urgency", "next_at"]
+        changes = ", ".join(f"{name} = excluded.{name}" for name in columns[4:])
         self._gather(
-            f"INSERT INTO limit_clock ({LIMIT_COLUMNS}) VALUES ({placeholders(len(columns))}) "
-            f"ON CONFLICT (case_id, rule, start_eid) DO UPDATE SET {changes}",
-            [_limit_values(limit) for limit in limits],
+            f"INSERT INTO limit_clock ({', '.join(columns)}) VALUES ({placeholders(len(columns))}) "
+            f"ON CONFLICT (case_id, rule, start_eid, person) DO UPDATE SET {changes}",
+            [(*_limit_values(limit), limit.urgency, next_at(limit, ladder=ladder)) for limit in limits],
         )
 
-    def limits_drop(self, keys: Sequence[tuple[str, str, str]]) -> None:
-        self._gather("DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ?", keys)
+    def limits_drop(self, keys: Sequence[Key]) -> None:
+        self._gather("DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ?", keys)
+
+    def rungs_add(self, actions: Iterable[Action], *, at: int) -> None:
+        """Warnings given. A rung that was given before for the same date breaks the transaction: it must not be told twice."""
+        self._gather(
+            "INSERT INTO limit_rung (case_id, rule, start_eid, person, rung, safe_due, due_at, recorded_at) "
+            "VALUES (?,?,?,?,?,?,?,?)",
+            [(*a.limit.key, a.rung, a.limit.safe_due, a.at, at) for a in actions if a.kind == "CLOCK_WARN"],
+        )
+
+    def touches_add(self, rows: Sequence[tuple[str, Touch, bool]], *, at: int) -> None:
+        """Lines of ledgers: (case, line, undone)."""
+        self._gather(
+            f"INSERT INTO limit_event (position, {EVENT_COLUMNS}, undone, recorded_at) VALUES "
+            f"((SELECT COALESCE(MAX(position), 0) + 1 FROM limit_event), {placeholders(17)})",
+            [
+                (
+                    case, t.rule, t.start_eid, t.person, t.kind, t.event, t.at, t.until, t.detail, t.document, t.eid, *t.by,
+                    t.standing, t.number, int(undone), at,
+                )
+                for case, t, undone in rows
+            ],
+        )  # fmt: skip
 
     def violations_change(self, *, new: Sequence[tuple[str, Violation]], gone: Sequence[tuple[str, Violation]]) -> None:
         self._gather(
@@ -267,6 +316,7 @@ def handoff_from(row: Row) -> Handoff:
         files=row["files"],
         pages=row["pages"],
         sent_at=row["sent_at"],
+        clocks=_clocks(row["clocks"]),
         state=State(row["state"]),
     )
 
@@ -285,11 +335,50 @@ def fact_from(row: Row) -> Fact:
     )
 
 
-def limit_from(row: Row) -> Limit:
+RUNGS = "SELECT case_id, rule, start_eid, person, rung, safe_due FROM limit_rung WHERE case_id IN ({})"
+
+
+def warnings_from(rows: Iterable[Row]) -> dict[Key, frozenset[tuple[str, str]]]:
+    """Warnings given, by limit."""
+    found: dict[Key, set[tuple[str, str]]] = defaultdict(set)
+    for row in rows:
+        key = (row["case_id"], row["rule"], row["start_eid"], row["person"])
+        found[key].add((row["rung"], row["safe_due"]))
+    return {key: frozenset(rungs) for key, rungs in found.items()}
+
+
+async def limits_from(transaction: Transaction, rows: Sequence[Row]) -> list[Limit]:
+    """Limits with the warnings given of them."""
+    cases = sorted({row["case_id"] for row in rows})
+    if not cases:
+        return []
+    warned = warnings_from(await transaction.all(RUNGS.format(placeholders(len(cases))), cases))
+    return [limit_from(row, warned) for row in rows]
+
+
+def limit_from(row: Row, warned: Mapping[Key, frozenset[tuple[str, str]]]) -> Limit:
     values = {name: row[name] for name in LIMIT_COLUMNS.split(", ")}
-    for flag in ("provisional", "in_custody", "overdue_logged"):
+    for flag in _FLAGS:
         values[flag] = bool(values[flag])
-    return Limit(**values)
+    key = (row["case_id"], row["rule"], row["start_eid"], row["person"])
+    return Limit(**values, warned=warned.get(key, frozenset()))
+
+
+def touches_standing(rows: Iterable[Row]) -> dict[str, set[Touch]]:
+    """Lines of ledgers that stand, by case; rows in the order of their position."""
+    found: dict[str, set[Touch]] = defaultdict(set)
+    for row in rows:
+        lines = found[row["case_id"]]
+        (lines.discard if row["undone"] else lines.add)(touch_from(row))
+    return found
+
+
+def touch_from(row: Row) -> Touch:
+    return Touch(
+        rule=row["rule"], start_eid=row["start_eid"], person=row["person"], kind=row["kind"], event=row["event"],
+        at=row["at"], until=row["until"], detail=row["detail"], document=row["document"], eid=row["eid"],
+        by=(row["agency"], row["office"]), standing=row["standing"], number=row["number"],
+    )  # fmt: skip
 
 
 def _limit_values(limit: Limit) -> tuple[Value, ...]:

@@ -1,18 +1,21 @@
-"""The watch: looks at the running limits whenever time has passed and writes down which have run out.
+"""The watch: looks at the limits that are due to be looked at and writes down which warn and which have run out.
 
-`clocks.plan` says what there is to do; here it is done, state and log entry in one transaction, so that after a crash the next round
-finds either both or neither. What must not go in: reckoning of dates, and any decision.
+`clocks.plan` says what there is to do; here it is done, state, warning and log entry in one transaction, so that after a crash the next
+round finds either all or none. What must not go in: reckoning of dates, and any decision.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from services.chassis import faults, telemetry
 from services.chassis.clock import Clock, SandboxClock
 from services.chassis.database import Database
-from services.gateway.clocks import SHANGHAI, plan
+from services.gateway.clocks import DEFAULT, SHANGHAI, Action, plan
+from services.gateway.follow import detail_of
+from services.gateway.ladder import Ladder
 from services.gateway.log import Note, append
 from services.gateway.store import Store
 from xieban.marshal import micros, moment
@@ -26,8 +29,16 @@ AT_ONCE = 500
 class Watch:
     """Carries plans out: every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
 
-    def __init__(self, database: Database, *, clock: Clock, quiet_for: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, *, clock: Clock, quiet_for: Callable[[], float], ladder: Ladder = DEFAULT
+    ) -> None:
         self._database = database
+        self._ladder = ladder
+        self._lateness = telemetry.meter(__name__).create_histogram(
+            "xieban.gateway.lateness",
+            unit="s",
+            description="From the moment a warning or a breach was due to its record",
+        )
         self._clock = clock
         self._quiet_for = quiet_for
         self._advancing = asyncio.Lock()
@@ -43,21 +54,31 @@ class Watch:
             await self._clock.sleep(PAUSE)
 
     async def round(self) -> int:
-        """Record everything overdue now; how many entries that took."""
+        """Record every warning and every breach that is due now; how many entries that took."""
         done = 0
         while await self._is_due():
             async with self._database.transaction() as transaction:
                 now = micros(self._clock.now())
                 store = Store(transaction)
-                actions = plan(now, await store.limits_due(now, at_most=AT_ONCE))
-                notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, a.limit.rule) for a in actions]
-                store.limits_put([action.limit for action in actions])
+                limits = await store.limits_due(now, at_most=AT_ONCE)
+                actions = plan(now, limits, ladder=self._ladder)
+                notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, detail_of(a)) for a in actions]
+                # A limit without an action is put too: with another ladder it may only be due to be looked at again later.
+                after = {limit.key: limit for limit in limits} | {action.limit.key: action.limit for action in actions}
+                store.limits_put(after.values(), ladder=self._ladder)
+                store.rungs_add(actions, at=now)
                 await append(transaction, notes, at=now, beside=store.writes())
+                faults.point("G1")
+            self._measure(actions, now)
             done += len(actions)
         return done
 
+    def _measure(self, actions: Sequence[Action], now: int) -> None:
+        for action in actions:
+            self._lateness.record((now - action.at) / 1_000_000, {"kind": action.kind})
+
     async def advance(self, clock: SandboxClock, to: datetime) -> None:
-        """Live through the time until `to`: stop at every moment a limit runs out, so that its entry bears that moment."""
+        """Live through the time until `to`: stop at every moment a limit warns or runs out, so that its entry bears that moment."""
         async with self._advancing:
             while (due := await self._next()) is not None and due <= micros(to):
                 if due > micros(clock.now()):

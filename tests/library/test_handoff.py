@@ -48,5 +48,5 @@ def test_facts_in_any_order_lead_to_the_same_end() -> None:
     ):
         state = S.SENT
         for fact in facts:
-            state = climb(state, fact)  # type: ignore[arg-type]
+            state = climb(state, fact)
         assert state is S.ACCEPTED

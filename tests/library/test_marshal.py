@@ -17,7 +17,7 @@ from xieban.ids import KeyId
 from xieban.seal import Sealed, Signature
 from xieban.wire.v1 import dossier_pb2, handoff_pb2
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 COUNTS = st.integers(0, 2**31 - 1)
 DOSSIERS = st.builds(
     Dossier,

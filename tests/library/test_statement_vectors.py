@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from tests.library.make_vectors import vectors
 from tests.library.samples import DIRECTORY, HANDOFF, POLICE_KEY, RECEIPT, TICKET
 from xieban import canonical, dossier
+from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
-from xieban.handoff import Commitment, Header
+from xieban.handoff import Commitment, Header, Receipt, Ticket
 from xieban.statement import open_header, open_receipt, open_ticket
 
 VECTORS: dict[str, Any] = json.loads(
@@ -23,7 +24,7 @@ VECTORS: dict[str, Any] = json.loads(
 KEYS = {row["keyid"]: row for row in VECTORS["keys"]}
 
 
-def by_name(rows: list[dict[str, Any]], key: str) -> Any:
+def by_name(rows: list[dict[str, Any]], key: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", [pytest.param(row, id=row[key]) for row in rows])
 
 
@@ -56,20 +57,22 @@ def test_a_statement_checks_without_this_library(row: dict[str, Any]) -> None:
 @by_name(VECTORS["statements"], "name")
 def test_the_library_opens_a_statement(row: dict[str, Any]) -> None:
     data = bytes.fromhex(row["envelope"])
-    opener, address = {
-        "header": (open_header, HANDOFF), "receipt": (open_receipt, RECEIPT), "ticket": (open_ticket, TICKET)
-    }[row["type"]]  # fmt: skip
-    opened = opener(data, address=address, directory=DIRECTORY)  # type: ignore[operator]
-    if row["type"] != "ticket":
-        sealed, value = opened
-        assert (sealed.eid, sealed.payload.decode()) == (row["eid"], row["payload"])
-        assert canonical.encode(value) == sealed.payload
+    value: Header | Receipt | Ticket
+    if row["type"] == "header":
+        sealed, value = open_header(data, address=HANDOFF, directory=DIRECTORY)
+        assert sealed.eid == row["eid"]
+    elif row["type"] == "receipt":
+        sealed, value = open_receipt(data, address=RECEIPT, directory=DIRECTORY)
+        assert sealed.eid == row["eid"]
+    else:
+        value = open_ticket(data, address=TICKET, directory=DIRECTORY)
+    assert canonical.encode(value).decode() == row["payload"]
 
 
 @by_name(VECTORS["refused_headers"], "why")
 def test_the_library_refuses_what_must_be_refused(row: dict[str, Any]) -> None:
     sealed = POLICE_KEY.seal("header", row["payload"].encode())
-    DIRECTORY.verify(sealed, city="lanzhou", agency="police")  # type: ignore[arg-type]
+    DIRECTORY.verify(sealed, city="lanzhou", agency=Agency.POLICE)
     with pytest.raises(XiebanError) as raised:
         canonical.decode(sealed.payload, Header)
     assert raised.value.reason is Reason.PAYLOAD_NOT_CANONICAL

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import grpc.aio
 import nats
@@ -42,6 +42,14 @@ from xieban.views import HandoffView
 PATIENCE = 60.0
 T = TypeVar("T")
 PS, PP, CT = PARTIES
+
+
+class Death(asyncio.Event):
+    """Set when the node dies; waiting for one that does not come fails."""
+
+    async def wait(self) -> Literal[True]:
+        async with asyncio.timeout(PATIENCE):
+            return await super().wait()
 
 
 class City:
@@ -203,7 +211,7 @@ class City:
         """What is still wrong after a good number of looks with nothing left in the broker; clean as soon as it is."""
         await self.quiet_bus()
         findings = compare(self.home, cases=cases or None)
-        for _ in range(30):
+        for _ in range(15):
             if findings.clean:
                 break
             await asyncio.sleep(0.05)  # tickets travel outside of the broker's books; a dead end stays one
@@ -230,9 +238,9 @@ class City:
             await connection.close()
 
     @contextmanager
-    def crashing(self, label: str, *, hits: int = 1) -> Iterator[asyncio.Event]:
-        """The node that passes `label` dies there; the event tells."""
-        died = asyncio.Event()
+    def crashing(self, label: str, *, hits: int = 1) -> Iterator[Death]:
+        """The node that passes `label` dies there; what is yielded tells when."""
+        died = Death()
 
         def crash() -> None:
             died.set()

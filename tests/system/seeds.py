@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,27 +48,26 @@ def ack_before_commit(patch: Patch, city: City) -> None:
     async def process(self: Any, batch: Sequence[Any]) -> None:
         for message in batch:
             await self._session.send(message.reply, b"+ACK")
-        await self._in_hand(batch)
+        await self._handler(batch)
 
     patch.setattr(Puller, "_process", process)
 
 
 def effect_outside_the_transaction(patch: Patch, city: City) -> None:
     """The inbox row is committed first, its effect on the case a moment later."""
-    held: list[Any] = []
     original = store.cases_write
+    held: dict[Receiving, list[Any]] = {}  # by process: what a dead one held is gone with it
 
     def cases_write(rows: Sequence[Any]) -> Any:
-        if _receiving.get() is None:
+        receiving = _receiving.get()
+        if receiving is None:
             return original(rows)
-        held.extend(rows)
+        held.setdefault(receiving, []).extend(rows)
         return original([])
 
     async def afterwards(receiving: Receiving) -> None:
-        rows = [*held]
-        held.clear()
         async with receiving._desk.database.transaction() as tx:
-            await tx.write([original(rows)])
+            await tx.write([original(held.pop(receiving, []))])
 
     within_receive(patch, afterwards)
     patch.setattr(store, "cases_write", cases_write)
@@ -78,11 +79,15 @@ def fire_and_forget(patch: Patch, city: City) -> None:
 
     async def publish(self: Any, due: Sequence[Any]) -> None:
         await original(self, due)
+        there = [one for one in due if one.eid in self._owed and self._owed[one.eid].tries]
         node = next(node for agency, node in city.nodes.items() if str(agency) == self._bus._name)
-        with closing(sqlite3.connect(node.database, timeout=10)) as database, database:
-            for parcel in due:
-                database.execute("UPDATE outbox SET done = 1 WHERE eid = ?", (parcel.eid,))
-                self.finished([(parcel.eid, audience) for audience in parcel.audiences])
+        await asyncio.to_thread(finish, node.database, [one.eid for one in there])
+        for parcel in there:
+            self.finished([(parcel.eid, audience) for audience in parcel.audiences])
+
+    def finish(file: Path, eids: list[str]) -> None:
+        with closing(sqlite3.connect(file, timeout=10)) as database, database:
+            database.executemany("UPDATE outbox SET done = 1 WHERE eid = ?", [(eid,) for eid in eids])
 
     patch.setattr(Relay, "_publish", publish)
 

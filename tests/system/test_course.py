@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.system.rig import CT, PP, PS, City, main_road
 from tests.world import START
 from xieban import canonical, subjects
+from xieban.agency import office
 from xieban.errors import NotAllowed, Reason
 from xieban.handoff import Fact, Node, Receipt, State
 from xieban.ids import new_handoff_id
@@ -88,8 +91,6 @@ async def test_a_court_that_refuses_a_case_gives_it_back_to_prosecution_review(c
 
 
 async def test_a_case_goes_from_the_court_to_the_second_instance_within_one_node(city: City) -> None:
-    from xieban.agency import office
-
     case = city.new_case()
     sued = await in_court(city, case)
     acts = (ActView("case_accepted", START),)
@@ -101,9 +102,7 @@ async def test_a_case_goes_from_the_court_to_the_second_instance_within_one_node
     judged = await city.court.send(city.draft("judgment_service", case=case, sender=CT, receiver=PP, acts=acts))
     await city.arrive(city.procuratorate, judged.eid)
     appeal = city.draft("appeal_transfer", case=case, sender=CT, receiver=CT, acts=())
-    moved = await city.court.send(
-        type(appeal)(**{**{name: getattr(appeal, name) for name in appeal.__slots__}, "receiver": office(CT, "620100")})
-    )
+    moved = await city.court.send(replace(appeal, receiver=office(CT, "620100")))
     await city.arrive(city.court, moved.eid)
     await city.court.accept(moved.eid)
     assert await stage(city, "court", case) == "S60_second_instance"

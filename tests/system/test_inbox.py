@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from tests.system.rig import PATIENCE, PP, PS, City, main_road
+from tests.system.rig import PATIENCE, PP, PS, City, main_road, persist
+from xieban.client import Page, everything
 from xieban.handoff import State
 from xieban.views import InboxEvent
 
@@ -77,8 +78,6 @@ async def test_a_watch_lives_through_a_restart_and_tells_nothing_twice(city: Cit
         await city.node(PS).restart()
         await city.node(PP).restart()
         draft = city.draft("custody_extension_request", case=case)
-        from tests.system.rig import persist
-
         await persist(lambda: city.police.send(draft))
         await asyncio.wait_for(both.wait(), PATIENCE)
         watching.cancel()
@@ -87,8 +86,6 @@ async def test_a_watch_lives_through_a_restart_and_tells_nothing_twice(city: Cit
 
 
 async def test_lists_are_paged_without_a_gap_or_a_repetition(city: City) -> None:
-    from xieban.client import Page, everything
-
     case = city.new_case()
     await main_road(city, case)
     for size in (1, 2, 3):

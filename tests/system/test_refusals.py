@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ import pytest
 from tests.system.rig import CT, PP, PS, City, channel, main_road
 from tests.world import START, sample_dossier
 from xieban.agency import Agency, office
+from xieban.client import Page
 from xieban.dossier import MAX_DOSSIER, Document, File
 from xieban.errors import Conflict, InvalidInput, NotAllowed, NotFound, Reason, TooLarge, XiebanError
 from xieban.handoff import State
@@ -79,7 +81,9 @@ async def test_a_wrong_sender_or_receiver_is_refused(city: City, sender: Any, re
 
 async def test_an_office_that_does_not_exist_is_refused(city: City) -> None:
     async with channel(city, city.home.client(PS), to=PS) as wire:
-        request = handoff_pb2.SendRequest(draft=handoff_pb2.Draft(client_ref="x", case_id="ABCD", secrecy=1))
+        request = handoff_pb2.SendRequest(
+            draft=handoff_pb2.Draft(client_ref="x", case_id="ABCD", secrecy=handoff_pb2.SECRECY_NONE)
+        )
         request.draft.to.division = "999999"
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await handoff_pb2_grpc.HandoffServiceStub(wire).Send(request, timeout=10)
@@ -218,8 +222,6 @@ async def test_a_field_that_cannot_be_is_refused_by_name(city: City, changes: di
 
 
 async def test_a_refused_neighbour_does_not_hold_up_those_sent_with_it(city: City) -> None:
-    import asyncio
-
     case = city.new_case()
     drafts = [city.draft(kind, case=city.new_case()) for kind in ("arrest_request", "nonsense", "prosecution_transfer")]
     results = await asyncio.gather(*(city.police.send(draft) for draft in drafts), return_exceptions=True)
@@ -255,18 +257,10 @@ async def test_defects_too_long_for_a_receipt_are_refused_whole(city: City) -> N
     await city.procuratorate.accept(sent.eid)
 
 
-@pytest.mark.parametrize("token", ["9" * 40, "-1", "x", "٣"])
-async def test_a_page_token_that_nobody_gave_is_no_defect_of_ours(city: City, token: str) -> None:
-    from xieban.client import Page
-
-    try:
-        await city.police.list(Page(token=token))
-        await city.police.case_list(Page(token=token))
-    except XiebanError as error:
-        assert isinstance(error, InvalidInput), error.explain()
+@pytest.mark.parametrize("token", ["9" * 40, "-1", "x", "٣", "1-ABCD-"])
+async def test_a_page_token_that_nobody_gave_is_refused(city: City, token: str) -> None:
+    assert isinstance(await refused(city.police.list(Page(token=token))), InvalidInput)
 
 
 async def test_a_page_larger_than_allowed_is_refused(city: City) -> None:
-    from xieban.client import Page
-
     assert isinstance(await refused(city.police.list(Page(size=201))), InvalidInput)

@@ -13,13 +13,13 @@ from xieban.errors import Reason, failure
 
 
 def list_command(
-    state: Annotated[str, typer.Option("--state", metavar="状态", help="running、overdue、met 或 late")] = "",
+    state: Annotated[str, typer.Option("--state", metavar="状态", help="running、overdue、met、late 或 lapsed")] = "",
     case: Annotated[str, typer.Option("--case", metavar="编号", help="只列这件案件")] = "",
     profile: ProfileFolder = None,
     limit: Limit = 50,
     json: AsJson = False,
 ) -> None:
-    """列出全市的法定期限，先到期的在前（需要监督方的接口配置）。"""
+    """列出全市的法定期限，先到期的在前（需要监督方的接口配置）。加 --case --json 可见期限台账和推算过程。"""
     if state and state not in LIMITS:
         raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(LIMITS))
 
@@ -34,11 +34,12 @@ def list_command(
         as_json({"limits": rows})
         return
     table(
-        ("期限", "状态", "届满", "责任单位", "起算", "案件编号", "依据"),
+        ("期限", "状态", "预警", "届满", "责任单位", "起算", "案件编号", "依据"),
         [
             (
                 row.name,
-                LIMITS.get(row.state, row.state),
+                "停止计算" if row.stopped else LIMITS.get(row.state, row.state),
+                _warning(row) if row.state == "running" else "",
                 row.due + ("（暂定）" if row.provisional else ""),
                 row.bearer.name if row.bearer else "—",
                 row.started_at.date(),
@@ -48,6 +49,14 @@ def list_command(
             for row in rows
         ],
     )
+
+
+def _warning(row: Any) -> str:
+    """红 or 黄 by the last rung fired; rungs are named in `oversight.proto`."""
+    days = [int(rung[1:]) for rung in row.warned if rung.startswith("d")]
+    if "red" in row.warned or any(number <= 3 for number in days):
+        return "▲ 红"
+    return "◆ 黄" if row.warned else ""
 
 
 def register(app: typer.Typer) -> None:

@@ -19,7 +19,7 @@ STATES = {
     State.REJECTED: "被拒收",
     State.WITHDRAWN: "已撤回",
 }
-LIMITS = {"running": "计算中", "met": "已办结", "overdue": "超期", "late": "逾期办结"}
+LIMITS = {"running": "计算中", "met": "已办结", "overdue": "超期", "late": "逾期办结", "lapsed": "期满"}
 FACTS = {state.value: words for state, words in STATES.items()}
 
 

@@ -5,6 +5,7 @@ package only says which limits a handoff starts and stops.
 """
 
 from xieban.procedure.case import FIRST_STAGE, CaseState, Proposal, advance, check, custody_after, open_case, track_of
+from xieban.procedure.clocks import check_clocks
 from xieban.procedure.limits import Start, Stop, limit_steps
 from xieban.procedure.table import ANY_STAGE, Act, Kind, Moment, Stage, Table, table
 
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "advance",
     "check",
+    "check_clocks",
     "custody_after",
     "limit_steps",
     "open_case",

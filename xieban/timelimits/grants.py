@@ -67,9 +67,15 @@ def find_office(text: str) -> Office | None:
     return next((office for words, office in _OFFICE_WORDS if re.search(words, text.strip(), re.IGNORECASE)), None)
 
 
-def settle(rule: Rule, extensions: Sequence[Extension], *, fallback: bool) -> list[Granted]:
-    """Match every extension, in order, with a grant of the rule's own row. Raises EXTENSION_NOT_ALLOWED, EXTENSION_TOO_LONG."""
+def settle(
+    rule: Rule, extensions: Sequence[Extension], *, fallback: bool, already: Sequence[str] = ()
+) -> list[Granted]:
+    """Match every extension, in order, with a grant of the rule's own row. `already`: articles of grants made before these.
+
+    Raises EXTENSION_NOT_ALLOWED, EXTENSION_TOO_LONG.
+    """
     used = [event.article for event in (events()[EventId.FAST_TRACK_DROPPED],) if fallback]
+    used += already
     exclusive: Grant | None = None
     settled: list[Granted] = []
     for extension in extensions:

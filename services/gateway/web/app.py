@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.clock import Clock
 from services.gateway.reading import Reading
+from services.gateway.targets import Target, aims
 from services.gateway.web import wording
 from services.gateway.web.swimlane import draw
 from xieban import ids
@@ -48,9 +50,9 @@ STATUS: tuple[tuple[type[XiebanError], int], ...] = (
 )  # fmt: skip
 
 
-def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> ASGIApp:
+def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool, targets: Sequence[Target] = ()) -> ASGIApp:
     """The ASGI application."""
-    site = _Site(reading, city=city, clock=clock, sandbox=sandbox)
+    site = _Site(reading, city=city, clock=clock, sandbox=sandbox, targets=targets)
     app = Starlette(
         routes=[
             Route("/", site.overview, methods=["GET"]),
@@ -66,8 +68,9 @@ def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> ASGIA
 class _Site:
     """The pages of one city."""
 
-    def __init__(self, reading: Reading, *, city: City, clock: Clock, sandbox: bool) -> None:
+    def __init__(self, reading: Reading, *, city: City, clock: Clock, sandbox: bool, targets: Sequence[Target]) -> None:
         self._reading = reading
+        self._targets = targets
         self._city = city
         self._clock = clock
         self._sandbox = sandbox
@@ -97,7 +100,8 @@ class _Site:
         )
         picture = draw(timeline.handoffs, timeline.limits, now=now)
         numbers = {handoff.eid: number for number, handoff in enumerate(timeline.handoffs, start=1)}
-        return self._page("case.html", timeline=timeline, picture=picture, current=current, numbers=numbers)
+        aimed = aims(self._targets, timeline.handoffs, timeline.facts)
+        return self._page("case.html", timeline=timeline, picture=picture, current=current, numbers=numbers, aims=aimed)
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, XiebanError)

@@ -98,7 +98,10 @@ def draw(handoffs: Sequence[Handoff], limits: Sequence[Limit], *, now: int) -> P
     """The picture of a case with at least one handoff."""
     running = [limit for limit in limits if limit.ended_at is None]
     axis = _Axis.over(handoffs, limits, now=now if running else None)
-    rows, bars = _bars(limits, axis, now=now)
+    # No lane for what no office bears, and no bar for what is counted backward from a day to come.
+    rows, bars = _bars(
+        (item for item in limits if item.bearer_agency and item.overdue_from > item.started_at), axis, now=now
+    )
     lanes, top = {}, float(HEAD)
     for party in PARTIES:
         height = TRACK + max(rows.get(party, 0), 1) * BAR_ROW + LANE_END
@@ -196,9 +199,11 @@ class _Axis:
 
 
 def _arrow(number: int, handoff: Handoff, lanes: dict[str, Lane], axis: _Axis) -> Arrow:
-    start, end = lanes[handoff.sender[0]], lanes[handoff.receiver[0]]
+    # What goes to or comes from the gateway touches one lane only.
+    start = lanes.get(handoff.sender[0]) or lanes[handoff.receiver[0]]
+    end = lanes.get(handoff.receiver[0], start)
     down = end.top > start.top
-    badge = wording.HANDOFF_STATES[handoff.state]
+    badge = wording.handoff_state(handoff)
     ends = f"{wording.office_name(handoff.sender)}发往{wording.office_name(handoff.receiver)}"
     return Arrow(
         number=number,

@@ -8,18 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.gateway.clocks import SHANGHAI, Limit, LimitState, overdue_from, standing
+from services.gateway.clocks import SHANGHAI, Limit, LimitState, standing
+from services.gateway.course import Handoff
+from services.gateway.ladder import colour
+from services.gateway.ledger import Touch
+from services.gateway.targets import Aim
 from xieban.agency import NAMES, Agency, office
 from xieban.errors import Reason
 from xieban.handoff import State
 from xieban.marshal import moment
 from xieban.procedure import table
-from xieban.timelimits import RULES
+from xieban.timelimits import RULES, EventId, Office
+from xieban.timelimits.events import events
+from xieban.timelimits.terms import BEARER_TEXTS, CONSEQUENCE_TEXTS, OFFICE_TEXTS, Consequence
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
-SOON = 3 * DAY
-URGENT = DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,17 @@ HANDOFF_STATES = {
     State.REJECTED: Badge("✕", "已拒收", "urgent"),
     State.WITHDRAWN: Badge("—", "已撤回", "plain"),
 }
+REGISTERED = Badge("●", "已登记", "good")
 LIMIT_STATES: dict[LimitState, Badge] = {
     "running": Badge("○", "计算中", "plain"),
     "met": Badge("●", "如期办结", "good"),
     "overdue": Badge("■", "已超期", "overdue"),
     "late": Badge("■", "超期办结", "overdue"),
+    "lapsed": Badge("—", "期满", "plain"),
 }
+STOPPED = Badge("‖", "不计入期间", "plain")
+RED = Badge("▲", "红", "urgent")
+YELLOW = Badge("◆", "黄", "soon")
 FACTS = {
     "delivered": "送达", "complete": "案卷齐备", "accepted": "接收", "returned": "退回补正", "answered": "答复",
     "rejected": "拒收", "withdrawn": "撤回",
@@ -55,16 +64,27 @@ LOG_KINDS = {
     "LODGED": "收到流转", "DELIVERED": "送达", "COMPLETE": "案卷齐备", "ACCEPTED": "接收", "RETURNED": "退回补正",
     "ANSWERED": "答复", "REJECTED": "拒收", "WITHDRAWN": "撤回", "CLOCK_START": "期限起算", "CLOCK_STOP": "期限终止",
     "CLOCK_CHANGE": "期限变更", "CLOCK_RESUME": "恢复计算", "CLOCK_VOID": "期限撤销", "OVERDUE": "超期",
+    "CLOCK_WARN": "期限预警", "CLOCK_WARN_LIFTED": "预警解除", "CLOCK_LAPSED": "期满",
     "OVERDUE_LIFTED": "超期更正", "VIOLATION": "程序异常", "VIOLATION_LIFTED": "异常解除", "EQUIVOCATION": "一号两文",
     "REFUSED": "报文拒收",
 }  # fmt: skip
 LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED"})
+UNDONE = Badge("—", "已撤销", "plain")
 TRACKS = {"ordinary": "普通程序", "summary": "简易程序", "fast": "速裁程序"}
 OUTCOMES = {
     "approved": "批准", "not_approved": "不批准", "executed": "已执行", "not_executed": "未执行", "released": "已释放",
     "accepted": "受理", "supplement": "补送材料", "refused": "不予受理", "affirmed": "维持", "changed": "改判",
 }  # fmt: skip
-STARTS = {"sent": "发出", "delivered": "收到", "accepted": "接收"}
+STARTS = {"sent": "发出", "delivered": "收到", "accepted": "接收", "start": "登记", "restart": "重新计算"}
+TOUCHES = {
+    "start": "起算", "extension": "延长", "exclusion": "不计入期间", "restart": "重新计算", "custody": "强制措施变更", "stop": "终止",
+}  # fmt: skip
+STANDINGS = {
+    "effective": Badge("●", "计入", "good"),
+    "superseded": Badge("○", "重复或者已更正", "plain"),
+    "refused": Badge("✕", "未采用", "urgent"),
+    "loose": Badge("○", "未对应期限", "plain"),
+}
 _NUMBERS = {reason.number: reason for reason in Reason}
 
 
@@ -102,22 +122,78 @@ def remaining(limit: Limit, *, now: int) -> str:
     """What is left of a running limit, how far over an overdue one is, or how it ended."""
     if limit.ended_at is not None:
         over = limit.ended_at - limit.overdue_from
+        if over >= 0 and limit.state == "met":
+            return "已终止"
         return f"超期 {span(over)}" if over >= 0 else f"提前 {span(-over)}"
     left = limit.overdue_from - now
-    return f"剩余 {span(left)}" if left > 0 else f"超期 {span(-left)}"
+    if limit.stopped:
+        return "停止计算"
+    return f"剩余 {span(left)}" if left > 0 else f"{'超期' if limit.duty else '期满'} {span(-left)}"
+
+
+def handoff_state(handoff: Handoff) -> Badge:
+    """Where a handoff stands; what was sent to the gateway itself is done with when it is held here."""
+    return REGISTERED if handoff.receiver[0] == Agency.GATEWAY else HANDOFF_STATES[handoff.state]
 
 
 def urgency(limit: Limit, *, now: int) -> Badge:
-    """How pressing a limit is. Warnings go by the cautious date, breaches by the statutory one."""
+    """How pressing a limit is: breached, or warned of for the date that stands (by the cautious date)."""
     state = standing(limit, now=now)
     if state != "running":
         return LIMIT_STATES[state]
-    left = overdue_from(_due_value(limit.safe_due)) - now
-    if left <= URGENT:
-        return Badge("▲", "一日内", "urgent")
-    if left <= SOON:
-        return Badge("◆", "三日内", "soon")
-    return LIMIT_STATES["running"]
+    if limit.stopped:
+        return STOPPED
+    return (RED, YELLOW, LIMIT_STATES["running"])[limit.urgency]
+
+
+def consequence(limit: Limit) -> str:
+    """What follows when the limit is missed; people held too long by their own name."""
+    if limit.severity == 1:
+        return "超期羁押"
+    return CONSEQUENCE_TEXTS.get(Consequence(limit.consequence), "—")
+
+
+def bearer(limit: Limit) -> str:
+    """The office that must act, or who else the statute names."""
+    if limit.bearer_agency:
+        return office_name((limit.bearer_agency, limit.bearer_office))
+    return "、".join(BEARER_TEXTS[name] for name in RULES[limit.rule].bearer)
+
+
+def touch_what(touch: Touch) -> str:
+    """What a line of the ledger did: `延长 1个月（上一级人民检察院）`, `不计入期间 精神病鉴定`, `起算 收到`."""
+    kind_name = TOUCHES[touch.kind]
+    if touch.kind == "extension":
+        how, months, days, hours, by = touch.detail.split(":", 4)
+        parts = ((months, "个月"), (days, "日"), (hours, "小时"))
+        size = "".join(f"{number}{unit}" for number, unit in parts if number != "0") or "—"
+        granted_by = OFFICE_TEXTS[Office(by)] if by in set(Office) else by
+        return f"{kind_name}{'至共' if how == 'total' else ''} {size}（{granted_by}）"
+    if touch.kind == "custody":
+        return f"{kind_name}：{'羁押' if touch.detail == 'held' else '未羁押'}"
+    return f"{kind_name} {start_event(touch.event)}" if touch.event else kind_name
+
+
+def log_detail(kind_of_entry: str, detail: str) -> str:
+    """The code of an entry in words where there are words for it."""
+    if detail in _NUMBERS:
+        return f"{detail} {_NUMBERS[detail].value.happened}"
+    if kind_of_entry.startswith(("CLOCK_", "OVERDUE")):
+        rule_id, _, more = detail.partition(":")
+        if not more:
+            return limit_name(rule_id)
+        if kind_of_entry.startswith("CLOCK_WARN"):
+            days = f"（{more[1:]}日）" if more.startswith("d") else ""
+            return f"{limit_name(rule_id)} {'红' if colour(more) == 'red' else '黄'}色预警{days}"
+        return f"{limit_name(rule_id)}（按工作日历 {more} 重新计算）"
+    return kind(detail)
+
+
+def aim_state(aim: Aim, *, now: int) -> Badge:
+    """How a service target stands; never in the words of a statutory limit."""
+    if aim.kept_at is not None:
+        return Badge("●", "已办" if aim.kept_at <= aim.aim_at else "已办，晚于目标", "good")
+    return Badge("○", "待办" if now <= aim.aim_at else "待办，晚于目标", "plain" if now <= aim.aim_at else "soon")
 
 
 def article(text: str) -> str:
@@ -148,15 +224,6 @@ def office_name(end: tuple[str, str]) -> str:
     return office(*end).name
 
 
-def log_detail(kind_of_entry: str, detail: str) -> str:
-    """The code of an entry in words where there are words for it."""
-    if detail in _NUMBERS:
-        return f"{detail} {_NUMBERS[detail].value.happened}"
-    if kind_of_entry.startswith(("CLOCK_", "OVERDUE")):
-        return limit_name(detail)
-    return kind(detail)
-
-
 def limit_name(rule_id: str) -> str:
     """The name of a limit with Chinese brackets."""
     name = RULES[rule_id].name if rule_id in RULES else rule_id
@@ -164,9 +231,11 @@ def limit_name(rule_id: str) -> str:
 
 
 def start_event(name: str) -> str:
-    """What started a limit: a moment of the handoff, or a legal act."""
+    """What started a limit: a moment of the handoff, a legal act, or an event of the law."""
     acts = table().acts
-    return acts[name].name if name in acts else STARTS.get(name, name)
+    if name in acts:
+        return acts[name].name
+    return events()[EventId(name)].name if name in set(EventId) else STARTS.get(name, name)
 
 
 def _due_value(text: str) -> date | datetime:

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from services.chassis.bus import Incoming
 from services.gateway.clocks import SHANGHAI
 from xieban import subjects
 from xieban.agency import PARTIES, Agency
-from xieban.handoff import Act, CaseRef, Commitment, Defect, Fact, FactKind, Header, Lane, Node, Party, Receipt
+from xieban.handoff import (
+    Act,
+    CaseRef,
+    ClockAct,
+    ClockEffect,
+    Commitment,
+    Defect,
+    Fact,
+    FactKind,
+    Header,
+    Lane,
+    Node,
+    Party,
+    Receipt,
+)
 from xieban.marshal import micros, sealed_to_bytes
 from xieban.procedure import table
 from xieban.seal import Directory, SealKey, entry
@@ -24,6 +39,28 @@ PUBLISHED = datetime(2026, 3, 2, tzinfo=UTC)
 def at(text: str) -> int:
     """Microseconds of a Shanghai time such as `2026-03-02 09:00`."""
     return micros(datetime.fromisoformat(text).replace(tzinfo=SHANGHAI))
+
+
+def clock(
+    effect: ClockEffect,
+    rule: str,
+    when: str,
+    *,
+    event: str = "",
+    until: str = "",
+    by: str = "",
+    kind: Literal["", "add", "total"] = "",
+    months: int = 0,
+    days: int = 0,
+    hours: int = 0,
+    person: str = "",
+    document: str = "兰城公〔2026〕7号",
+) -> ClockAct:
+    """What a legal act did to a limit."""
+    return ClockAct(
+        effect=effect, rule=rule, event=event, at=at(when), until=at(until) if until else 0, by=by, kind=kind,
+        months=months, days=days, hours=hours, person=person, document=document,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -51,6 +88,7 @@ class Script:
         outcome: str = "",
         re: Sequence[str] = (),
         acts: Sequence[tuple[str, str]] = (),
+        clocks: Sequence[ClockAct] = (),
         pages: int = 12,
         division: str = DIVISION,
         to_division: str = "",
@@ -86,9 +124,16 @@ class Script:
             sent_at=at(when),
             dossier=Commitment(commit="ab" * 32, files=3, bytes=4096, pages=pages),
             rules=table().edition,
-            clocks=[],
+            clocks=list(clocks),
         )
         return self.put(header)
+
+    def register(self, case: str, sender: str, when: str, *clocks: ClockAct, division: str = DIVISION) -> str:
+        """A registration of acts the platform cannot see; returns its eid."""
+        return self.send(
+            case, "limit_registration", sender, Agency.GATEWAY, when,
+            clocks=clocks, division=division, to_division=DIVISION[:4] + "00",
+        )  # fmt: skip
 
     def put(self, header: Header, *, key: SealKey | None = None) -> str:
         """Seal and add a header as it is."""

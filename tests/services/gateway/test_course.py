@@ -46,6 +46,7 @@ def read(script: Script) -> tuple[list[Handoff], list[Fact]]:
                     files=1,
                     pages=1,
                     sent_at=header.sent_at,
+                    clocks=tuple(header.clocks),
                 )
             )
         else:

@@ -251,7 +251,11 @@ async def test_the_watch_records_an_overdue_limit_once_and_at_once(gateway: Gate
     gateway.script.settle(sent, PP, POLICE, "2026-01-05 09:10")
     await gateway.take()
     gateway.now_is("2026-02-05 23:59")
-    assert await gateway.watch.round() == 0
+    assert (await gateway.watch.round(), await gateway.watch.round()) == (2, 0)
+    assert [entry.detail for entry in await gateway.log() if entry.kind == "CLOCK_WARN"] == [
+        "prosecution_review:yellow",
+        "prosecution_review:red",
+    ]
     gateway.now_is("2026-02-06 00:00")
     assert (await gateway.watch.round(), await gateway.watch.round()) == (1, 0)
     await gateway.take()

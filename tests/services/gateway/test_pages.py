@@ -11,7 +11,7 @@ import pytest
 from services.gateway.web.app import pages
 from tests.e2e.city import NOW, OVERDUE, WHOLE_ROAD, write_city
 from tests.services.gateway.conftest import Gateway
-from tests.services.gateway.script import at
+from tests.services.gateway.script import at, clock
 from xieban.agency import city
 from xieban.marshal import moment
 
@@ -48,6 +48,53 @@ async def test_a_case_shows_its_lanes_limits_receipts_and_log(site: httpx.AsyncC
     for text in ("退回补充侦查", "刑诉172、检规351", "期限起算", "如期办结", "在押 1 人", "2026-01-05 09:10"):
         assert text in html
     assert "超期 3天10小时" in (await site.get(f"/cases/{OVERDUE}")).text
+
+
+async def test_a_case_shows_the_ledger_of_each_limit_with_how_its_date_comes_about(site: httpx.AsyncClient) -> None:
+    html = (await site.get(f"/cases/{OVERDUE}")).text
+    (section,) = re.findall(r'<section [^>]*"ledger">.*?</section>', html, re.DOTALL)
+    assert section.count("<details") == 1
+    for text in (
+        "期限台账",
+        "起算 收到",
+        "流转 1",
+        "兰州市安宁区人民检察院",
+        "计入",
+        "推算过程",
+        "刑诉172",
+        "期满：2026-06-06",
+        "逾期后果",
+    ):
+        assert text in section
+
+
+async def test_registrations_extensions_and_refusals_are_shown_with_their_document_and_number(
+    site: httpx.AsyncClient, gateway: Gateway
+) -> None:
+    case = "A6201020000002026060099"
+    transfer = gateway.script.send(case, "prosecution_transfer", "police", "procuratorate", "2026-05-20 09:00")
+    gateway.script.settle(transfer, "procuratorate", "police", "2026-05-20 09:00")
+    for by in ("procuratorate", "upper_court"):
+        extended = clock(
+            "extend", "prosecution_review", "2026-06-09 09:00", by=by, kind="add", days=15, document="兰检延〔2026〕3号"
+        )
+        gateway.script.register(case, "procuratorate", "2026-06-09 10:00", extended)
+    elsewhere = clock("stop", "inv_custody", "2026-06-09 09:00", document="")
+    meeting = clock("start", "lawyer_meeting", "2026-06-09 09:00", document="")
+    gateway.script.register(case, "police", "2026-06-09 10:00", elsewhere, meeting)
+    await gateway.take()
+    html = (await site.get(f"/cases/{case}")).text
+    for text in ("延长 15日（人民检察院）", "延长 15日（上一级人民法院）", "兰检延〔2026〕3号", "XB-4005 延长没有计入",
+                 "没有对应期限的事项", "已登记", "中共兰州市委政法委员会", "看守所"):  # fmt: skip
+        assert text in html
+    assert (await site.get("/")).status_code == 200
+
+
+async def test_the_overview_says_red_and_yellow_in_words_and_signs(site: httpx.AsyncClient) -> None:
+    html = (await site.get("/")).text
+    assert re.search(r'xb-left xb-urgent"><span aria-hidden="true">▲</span> 红 剩余 \d+', html)
+    assert re.search(r'xb-left xb-soon"><span aria-hidden="true">◆</span> 黄 剩余 \d+天', html)
+    assert "超期羁押风险" in html
 
 
 async def test_the_list_of_cases_links_every_case(site: httpx.AsyncClient, gateway: Gateway) -> None:

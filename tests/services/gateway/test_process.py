@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,10 +17,11 @@ from services.chassis.config import load
 from services.chassis.lifecycle import Process
 from services.gateway.app import GatewayConfig, serve
 from tests.world import START, World, world
-from xieban.agency import Agency
+from xieban.agency import Agency, office
 from xieban.client import OversightClient, Profile, SandboxClient
-from xieban.errors import Denied, InvalidInput, NotFound
+from xieban.errors import Denied, InvalidInput, NotAllowed, NotFound
 from xieban.handoff import State
+from xieban.views import ClockView, Draft
 
 CASE = "A6201020000002026030001"
 PATIENCE = 20.0
@@ -120,6 +122,55 @@ async def test_every_outbox_is_finished_by_receipts_and_tickets(running: Running
 
             await until(clear)
     assert (await running.operator.backlog()).clear
+
+
+def _custody(**changes: Any) -> ClockView:
+    values: dict[str, Any] = {"effect": "start", "rule": "inv_custody", "at": START - timedelta(days=1), "person": "P1"}
+    return ClockView(**{**values, "document": "兰城公〔2026〕7号", **changes})
+
+
+async def test_an_act_the_platform_cannot_see_is_registered_with_the_gateway_and_finished_by_its_ticket(
+    running: Running,
+) -> None:
+    await _reviewed(running)
+    world = running.world
+    to = office(Agency.GATEWAY, "620100")
+
+    def draft(**changes: Any) -> Draft:
+        return replace(world.draft("limit_registration", case=CASE, acts=()), receiver=to, **changes)
+
+    sent = await world.police.send(draft(clocks=(_custody(),)))
+    assert sent.state is State.SENT
+
+    async def seen() -> bool:
+        limits = (await running.committee.timeline(CASE)).limits
+        return [limit.due for limit in limits if limit.rule == "inv_custody"] == ["2026-05-01"]
+
+    await until(seen)
+    profile = replace(
+        Profile.load(world.home.client("sandbox")),
+        target=f"127.0.0.1:{world.home.ports.of(Agency.POLICE)}",
+        server_name="xieban.police",
+    )
+    async with SandboxClient.open(profile) as node:
+
+        async def clear() -> bool:
+            return (await node.backlog()).clear
+
+        await until(clear)
+    with pytest.raises(NotAllowed, match="XB-4005"):
+        extended = _custody(effect="extend", by="court", kind="add", months=1, at=START)
+        await world.police.send(draft(client_ref="文〔2026〕999号", clocks=(extended,)))
+    assert [view.client_ref for view in (await world.police.list(case_id=CASE))[0]].count("文〔2026〕999号") == 0
+    # What was refused left nothing behind: the same document number can be used for the act as it should be.
+    granted = _custody(effect="extend", by="upper_procuratorate", kind="add", months=1, at=START)
+    await world.police.send(draft(client_ref="文〔2026〕999号", clocks=(granted,)))
+
+    async def moved() -> bool:
+        limits = (await running.committee.timeline(CASE)).limits
+        return [limit.due for limit in limits if limit.rule == "inv_custody"] == ["2026-06-01"]
+
+    await until(moved)
 
 
 async def test_a_gateway_that_was_away_catches_up_and_repeats_nothing(running: Running) -> None:

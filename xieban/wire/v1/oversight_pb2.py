@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from xieban.wire.v1 import handoff_pb2 as xieban_dot_wire_dot_v1_dot_handoff__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exieban/wire/v1/oversight.proto\x12\x0exieban.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cxieban/wire/v1/handoff.proto\"\xde\x01\n\x0cOverseenCase\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12&\n\x06holder\x18\x03 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\x12\n\nin_custody\x18\x04 \x01(\x08\x12\x10\n\x08handoffs\x18\x05 \x01(\r\x12\x16\n\x0elimits_running\x18\x06 \x01(\r\x12\x16\n\x0elimits_overdue\x18\x07 \x01(\r\x12\x30\n\x0cupdated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x05Limit\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12&\n\x06\x62\x65\x61rer\x18\x05 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x64ue\x18\x07 \x01(\t\x12\x10\n\x08safe_due\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x0b \x01(\x08\x12\x12\n\nin_custody\x18\x0c \x01(\x08\"\x96\x01\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x31\n\rrecorded_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x0b\n\x03\x65id\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0c\n\x04hash\x18\x07 \x01(\t\"\xaf\x02\n\x0fOverseenHandoff\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12$\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\"\n\x02to\x18\x05 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.xieban.wire.v1.HandoffState\x12-\n\tsent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08receipts\x18\t \x03(\x0b\x32\x1b.xieban.wire.v1.ReceiptFact\x12\r\n\x05stage\x18\n \x01(\t\"A\n\x18ListOverseenCasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x19ListOverseenCasesResponse\x12+\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1c.xieban.wire.v1.OverseenCase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x12GetTimelineRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"\xc2\x01\n\x13GetTimelineResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.xieban.wire.v1.OverseenCase\x12\x31\n\x08handoffs\x18\x02 \x03(\x0b\x32\x1f.xieban.wire.v1.OverseenHandoff\x12%\n\x06limits\x18\x03 \x03(\x0b\x32\x15.xieban.wire.v1.Limit\x12%\n\x03log\x18\x04 \x03(\x0b\x32\x18.xieban.wire.v1.LogEntry\"I\n\x11ListLimitsRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListLimitsResponse\x12%\n\x06limits\x18\x01 \x03(\x0b\x32\x15.xieban.wire.v1.Limit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetSummaryRequest\"\xf0\x01\n\x12GetSummaryResponse\x12\r\n\x05\x63\x61ses\x18\x01 \x01(\x04\x12\x10\n\x08handoffs\x18\x02 \x01(\x04\x12\x11\n\tin_flight\x18\x03 \x01(\x04\x12\x16\n\x0elimits_running\x18\x04 \x01(\x04\x12\x16\n\x0elimits_overdue\x18\x05 \x01(\x04\x12\x16\n\x0elimits_started\x18\x06 \x01(\x04\x12\x13\n\x0blog_entries\x18\x07 \x01(\x04\x12\x0f\n\x07refused\x18\x08 \x01(\x04\x12\'\n\x03now\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sandbox\x18\n \x01(\x08\x32\xfe\x02\n\x10OversightService\x12h\n\x11ListOverseenCases\x12(.xieban.wire.v1.ListOverseenCasesRequest\x1a).xieban.wire.v1.ListOverseenCasesResponse\x12V\n\x0bGetTimeline\x12\".xieban.wire.v1.GetTimelineRequest\x1a#.xieban.wire.v1.GetTimelineResponse\x12S\n\nListLimits\x12!.xieban.wire.v1.ListLimitsRequest\x1a\".xieban.wire.v1.ListLimitsResponse\x12S\n\nGetSummary\x12!.xieban.wire.v1.GetSummaryRequest\x1a\".xieban.wire.v1.GetSummaryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exieban/wire/v1/oversight.proto\x12\x0exieban.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cxieban/wire/v1/handoff.proto\"\xde\x01\n\x0cOverseenCase\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12&\n\x06holder\x18\x03 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\x12\n\nin_custody\x18\x04 \x01(\x08\x12\x10\n\x08handoffs\x18\x05 \x01(\r\x12\x16\n\x0elimits_running\x18\x06 \x01(\r\x12\x16\n\x0elimits_overdue\x18\x07 \x01(\r\x12\x30\n\x0cupdated_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbb\x03\n\x05Limit\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12&\n\x06\x62\x65\x61rer\x18\x05 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x64ue\x18\x07 \x01(\t\x12\x10\n\x08safe_due\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x0b \x01(\x08\x12\x12\n\nin_custody\x18\x0c \x01(\x08\x12\x0e\n\x06person\x18\r \x01(\t\x12\x13\n\x0b\x63onsequence\x18\x0e \x01(\t\x12\x10\n\x08severity\x18\x0f \x01(\r\x12\x0f\n\x07stopped\x18\x10 \x01(\x08\x12\x0e\n\x06warned\x18\x11 \x03(\t\x12*\n\x06\x65vents\x18\x12 \x03(\x0b\x32\x1a.xieban.wire.v1.LimitEvent\x12\x13\n\x0b\x65xplanation\x18\x13 \x03(\t\"\xb4\x02\n\nLimitEvent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\x12\x0b\n\x03\x65id\x18\x07 \x01(\t\x12\"\n\x02\x62y\x18\x08 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\x31\n\rrecorded_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08standing\x18\n \x01(\t\x12\x0e\n\x06number\x18\x0b \x01(\t\x12\x0e\n\x06undone\x18\x0c \x01(\x08\"\x96\x01\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x31\n\rrecorded_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\x12\x0b\n\x03\x65id\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0c\n\x04hash\x18\x07 \x01(\t\"\xaf\x02\n\x0fOverseenHandoff\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12$\n\x04\x66rom\x18\x04 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\"\n\x02to\x18\x05 \x01(\x0b\x32\x16.xieban.wire.v1.Office\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.xieban.wire.v1.HandoffState\x12-\n\tsent_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x08receipts\x18\t \x03(\x0b\x32\x1b.xieban.wire.v1.ReceiptFact\x12\r\n\x05stage\x18\n \x01(\t\"A\n\x18ListOverseenCasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x19ListOverseenCasesResponse\x12+\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32\x1c.xieban.wire.v1.OverseenCase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x12GetTimelineRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\"\xed\x01\n\x13GetTimelineResponse\x12*\n\x04\x63\x61se\x18\x01 \x01(\x0b\x32\x1c.xieban.wire.v1.OverseenCase\x12\x31\n\x08handoffs\x18\x02 \x03(\x0b\x32\x1f.xieban.wire.v1.OverseenHandoff\x12%\n\x06limits\x18\x03 \x03(\x0b\x32\x15.xieban.wire.v1.Limit\x12%\n\x03log\x18\x04 \x03(\x0b\x32\x18.xieban.wire.v1.LogEntry\x12)\n\x05loose\x18\x05 \x03(\x0b\x32\x1a.xieban.wire.v1.LimitEvent\"I\n\x11ListLimitsRequest\x12\r\n\x05state\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x12ListLimitsResponse\x12%\n\x06limits\x18\x01 \x03(\x0b\x32\x15.xieban.wire.v1.Limit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11GetSummaryRequest\"\xf0\x01\n\x12GetSummaryResponse\x12\r\n\x05\x63\x61ses\x18\x01 \x01(\x04\x12\x10\n\x08handoffs\x18\x02 \x01(\x04\x12\x11\n\tin_flight\x18\x03 \x01(\x04\x12\x16\n\x0elimits_running\x18\x04 \x01(\x04\x12\x16\n\x0elimits_overdue\x18\x05 \x01(\x04\x12\x16\n\x0elimits_started\x18\x06 \x01(\x04\x12\x13\n\x0blog_entries\x18\x07 \x01(\x04\x12\x0f\n\x07refused\x18\x08 \x01(\x04\x12\'\n\x03now\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sandbox\x18\n \x01(\x08\x32\xfe\x02\n\x10OversightService\x12h\n\x11ListOverseenCases\x12(.xieban.wire.v1.ListOverseenCasesRequest\x1a).xieban.wire.v1.ListOverseenCasesResponse\x12V\n\x0bGetTimeline\x12\".xieban.wire.v1.GetTimelineRequest\x1a#.xieban.wire.v1.GetTimelineResponse\x12S\n\nListLimits\x12!.xieban.wire.v1.ListLimitsRequest\x1a\".xieban.wire.v1.ListLimitsResponse\x12S\n\nGetSummary\x12!.xieban.wire.v1.GetSummaryRequest\x1a\".xieban.wire.v1.GetSummaryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,27 +36,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OVERSEENCASE']._serialized_start=114
   _globals['_OVERSEENCASE']._serialized_end=336
   _globals['_LIMIT']._serialized_start=339
-  _globals['_LIMIT']._serialized_end=629
-  _globals['_LOGENTRY']._serialized_start=632
-  _globals['_LOGENTRY']._serialized_end=782
-  _globals['_OVERSEENHANDOFF']._serialized_start=785
-  _globals['_OVERSEENHANDOFF']._serialized_end=1088
-  _globals['_LISTOVERSEENCASESREQUEST']._serialized_start=1090
-  _globals['_LISTOVERSEENCASESREQUEST']._serialized_end=1155
-  _globals['_LISTOVERSEENCASESRESPONSE']._serialized_start=1157
-  _globals['_LISTOVERSEENCASESRESPONSE']._serialized_end=1254
-  _globals['_GETTIMELINEREQUEST']._serialized_start=1256
-  _globals['_GETTIMELINEREQUEST']._serialized_end=1293
-  _globals['_GETTIMELINERESPONSE']._serialized_start=1296
-  _globals['_GETTIMELINERESPONSE']._serialized_end=1490
-  _globals['_LISTLIMITSREQUEST']._serialized_start=1492
-  _globals['_LISTLIMITSREQUEST']._serialized_end=1565
-  _globals['_LISTLIMITSRESPONSE']._serialized_start=1567
-  _globals['_LISTLIMITSRESPONSE']._serialized_end=1651
-  _globals['_GETSUMMARYREQUEST']._serialized_start=1653
-  _globals['_GETSUMMARYREQUEST']._serialized_end=1672
-  _globals['_GETSUMMARYRESPONSE']._serialized_start=1675
-  _globals['_GETSUMMARYRESPONSE']._serialized_end=1915
-  _globals['_OVERSIGHTSERVICE']._serialized_start=1918
-  _globals['_OVERSIGHTSERVICE']._serialized_end=2300
+  _globals['_LIMIT']._serialized_end=782
+  _globals['_LIMITEVENT']._serialized_start=785
+  _globals['_LIMITEVENT']._serialized_end=1093
+  _globals['_LOGENTRY']._serialized_start=1096
+  _globals['_LOGENTRY']._serialized_end=1246
+  _globals['_OVERSEENHANDOFF']._serialized_start=1249
+  _globals['_OVERSEENHANDOFF']._serialized_end=1552
+  _globals['_LISTOVERSEENCASESREQUEST']._serialized_start=1554
+  _globals['_LISTOVERSEENCASESREQUEST']._serialized_end=1619
+  _globals['_LISTOVERSEENCASESRESPONSE']._serialized_start=1621
+  _globals['_LISTOVERSEENCASESRESPONSE']._serialized_end=1718
+  _globals['_GETTIMELINEREQUEST']._serialized_start=1720
+  _globals['_GETTIMELINEREQUEST']._serialized_end=1757
+  _globals['_GETTIMELINERESPONSE']._serialized_start=1760
+  _globals['_GETTIMELINERESPONSE']._serialized_end=1997
+  _globals['_LISTLIMITSREQUEST']._serialized_start=1999
+  _globals['_LISTLIMITSREQUEST']._serialized_end=2072
+  _globals['_LISTLIMITSRESPONSE']._serialized_start=2074
+  _globals['_LISTLIMITSRESPONSE']._serialized_end=2158
+  _globals['_GETSUMMARYREQUEST']._serialized_start=2160
+  _globals['_GETSUMMARYREQUEST']._serialized_end=2179
+  _globals['_GETSUMMARYRESPONSE']._serialized_start=2182
+  _globals['_GETSUMMARYRESPONSE']._serialized_end=2422
+  _globals['_OVERSIGHTSERVICE']._serialized_start=2425
+  _globals['_OVERSIGHTSERVICE']._serialized_end=2807
 # @@protoc_insertion_point(module_scope)

@@ -82,6 +82,13 @@ class Limit(message.Message):
     END_TIME_FIELD_NUMBER: builtins.int
     PROVISIONAL_FIELD_NUMBER: builtins.int
     IN_CUSTODY_FIELD_NUMBER: builtins.int
+    PERSON_FIELD_NUMBER: builtins.int
+    CONSEQUENCE_FIELD_NUMBER: builtins.int
+    SEVERITY_FIELD_NUMBER: builtins.int
+    STOPPED_FIELD_NUMBER: builtins.int
+    WARNED_FIELD_NUMBER: builtins.int
+    EVENTS_FIELD_NUMBER: builtins.int
+    EXPLANATION_FIELD_NUMBER: builtins.int
     rule: builtins.str
     """Rule id, e.g. prosecution_review."""
     name: builtins.str
@@ -93,11 +100,19 @@ class Limit(message.Message):
     safe_due: builtins.str
     """The earlier date a cautious reading gives; alarms fire on this."""
     state: builtins.str
-    """running, met, overdue or late (ended after it was due)."""
+    """running, met, overdue, late (ended after it was due) or lapsed (a right or a term that is over; nobody's breach)."""
     provisional: builtins.bool
     """Whether the calendar of the due year was not yet published."""
     in_custody: builtins.bool
     """Whether any person of the case was held when the limit was computed."""
+    person: builtins.str
+    """Person tag of a limit that is counted by person; empty for the whole case."""
+    consequence: builtins.str
+    """What follows when it is missed: M1, M2, M3, M4, M6 or none."""
+    severity: builtins.int
+    """1 is the worst (超期羁押), 5 the least."""
+    stopped: builtins.bool
+    """Whether an excluded interval still runs, so that the due date will move."""
     @builtins.property
     def bearer(self) -> handoff_pb2.Office:
         """The office that must act in time."""
@@ -106,6 +121,18 @@ class Limit(message.Message):
     def start_time(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def warned(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Rungs of the warning ladder that were fired for the date that stands: yellow, red, or d7 for seven days."""
+
+    @builtins.property
+    def events(self) -> containers.RepeatedCompositeFieldContainer[LimitEvent]:
+        """Every act that touched the limit, in order of legal time. GetTimeline only."""
+
+    @builtins.property
+    def explanation(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The derivation, one Chinese sentence a line. GetTimeline only."""
+
     def __init__(
         self,
         *,
@@ -121,10 +148,85 @@ class Limit(message.Message):
         end_time: timestamp_pb2.Timestamp | None = ...,
         provisional: builtins.bool = ...,
         in_custody: builtins.bool = ...,
+        person: builtins.str = ...,
+        consequence: builtins.str = ...,
+        severity: builtins.int = ...,
+        stopped: builtins.bool = ...,
+        warned: abc.Iterable[builtins.str] | None = ...,
+        events: abc.Iterable[LimitEvent] | None = ...,
+        explanation: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["bearer", b"bearer", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["article", b"article", "bearer", b"bearer", "case_id", b"case_id", "due", b"due", "end_time", b"end_time", "in_custody", b"in_custody", "name", b"name", "provisional", b"provisional", "rule", b"rule", "safe_due", b"safe_due", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["article", b"article", "bearer", b"bearer", "case_id", b"case_id", "consequence", b"consequence", "due", b"due", "end_time", b"end_time", "events", b"events", "explanation", b"explanation", "in_custody", b"in_custody", "name", b"name", "person", b"person", "provisional", b"provisional", "rule", b"rule", "safe_due", b"safe_due", "severity", b"severity", "start_time", b"start_time", "state", b"state", "stopped", b"stopped", "warned", b"warned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LimitEvent(message.Message):
+    """One line of the ledger of a limit. Nothing is overwritten: a line that does not stand any more is marked."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
+    EVENT_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    DOCUMENT_FIELD_NUMBER: builtins.int
+    EID_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    RECORDED_TIME_FIELD_NUMBER: builtins.int
+    STANDING_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    UNDONE_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """start, extension, exclusion, restart, custody or stop."""
+    event: builtins.str
+    """Legal act, event id, or the moment of the handoff."""
+    detail: builtins.str
+    """Codes: add:1:0:0:upper_procuratorate for an extension (kind, months, days, hours, office), held or free for custody."""
+    document: builtins.str
+    """文号 of the document that proves it, if stated."""
+    eid: builtins.str
+    """The statement, and the office that made it."""
+    standing: builtins.str
+    """effective, superseded (stated again, or corrected later), refused (the law forbids it; see number), or loose (no limit takes it)."""
+    number: builtins.str
+    """Number of the reason it was refused for."""
+    undone: builtins.bool
+    """Whether the line was taken back later: its statement was rejected or withdrawn, or an earlier one arrived."""
+    @builtins.property
+    def at(self) -> timestamp_pb2.Timestamp:
+        """Legal time of the act; for an exclusion, its beginning."""
+
+    @builtins.property
+    def until(self) -> timestamp_pb2.Timestamp:
+        """End of an exclusion; absent while it lasts."""
+
+    @builtins.property
+    def by(self) -> handoff_pb2.Office: ...
+    @builtins.property
+    def recorded_time(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        kind: builtins.str = ...,
+        at: timestamp_pb2.Timestamp | None = ...,
+        until: timestamp_pb2.Timestamp | None = ...,
+        event: builtins.str = ...,
+        detail: builtins.str = ...,
+        document: builtins.str = ...,
+        eid: builtins.str = ...,
+        by: handoff_pb2.Office | None = ...,
+        recorded_time: timestamp_pb2.Timestamp | None = ...,
+        standing: builtins.str = ...,
+        number: builtins.str = ...,
+        undone: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["at", b"at", "by", b"by", "recorded_time", b"recorded_time", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "by", b"by", "detail", b"detail", "document", b"document", "eid", b"eid", "event", b"event", "kind", b"kind", "number", b"number", "recorded_time", b"recorded_time", "standing", b"standing", "undone", b"undone", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,12 +245,14 @@ class LogEntry(message.Message):
     HASH_FIELD_NUMBER: builtins.int
     index: builtins.int
     kind: builtins.str
-    """LODGED, DELIVERED, COMPLETE, ACCEPTED, RETURNED, ANSWERED, REJECTED, WITHDRAWN, CLOCK_START, CLOCK_STOP, OVERDUE, REFUSED, …."""
+    """LODGED, DELIVERED, COMPLETE, ACCEPTED, RETURNED, ANSWERED, REJECTED, WITHDRAWN, CLOCK_START, CLOCK_STOP, CLOCK_CHANGE, CLOCK_WARN,
+    CLOCK_LAPSED, OVERDUE, REFUSED, ….
+    """
     case_id: builtins.str
     eid: builtins.str
     """The statement it rests on, if any."""
     detail: builtins.str
-    """Rule id, reason or code; never content."""
+    """Rule id (with the rung or the calendar version after a colon), reason or code; never content."""
     hash: builtins.str
     """Hash that chains this entry to all before it, hex."""
     @builtins.property
@@ -284,6 +388,7 @@ class GetTimelineResponse(message.Message):
     HANDOFFS_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
+    LOOSE_FIELD_NUMBER: builtins.int
     @builtins.property
     def case(self) -> OverseenCase: ...
     @builtins.property
@@ -292,6 +397,10 @@ class GetTimelineResponse(message.Message):
     def limits(self) -> containers.RepeatedCompositeFieldContainer[Limit]: ...
     @builtins.property
     def log(self) -> containers.RepeatedCompositeFieldContainer[LogEntry]: ...
+    @builtins.property
+    def loose(self) -> containers.RepeatedCompositeFieldContainer[LimitEvent]:
+        """Acts about limits that no known limit takes."""
+
     def __init__(
         self,
         *,
@@ -299,10 +408,11 @@ class GetTimelineResponse(message.Message):
         handoffs: abc.Iterable[OverseenHandoff] | None = ...,
         limits: abc.Iterable[Limit] | None = ...,
         log: abc.Iterable[LogEntry] | None = ...,
+        loose: abc.Iterable[LimitEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["case", b"case"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["case", b"case", "handoffs", b"handoffs", "limits", b"limits", "log", b"log"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case", b"case", "handoffs", b"handoffs", "limits", b"limits", "log", b"log", "loose", b"loose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,7 +424,7 @@ class ListLimitsRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     state: builtins.str
-    """running, overdue, met, late; empty for all."""
+    """running, overdue, met, late, lapsed; empty for all."""
     page_size: builtins.int
     """1 to 200; 0 means 50."""
     page_token: builtins.str
