@@ -233,7 +233,7 @@ class Reading:
             everything = [fact for told in facts.values() for fact in told]
             return Timeline(
                 case=(await _case_lines(transaction, rows))[0],
-                handoffs=tuple(handoffs),
+                handoffs=tuple(_in_order(handoffs)),
                 facts={handoff.eid: _told(handoff, facts[handoff.eid]) for handoff in handoffs},
                 limits=found,
                 ledgers={limit.key: ledgers.get(limit.key, ()) for limit in found},
@@ -283,6 +283,21 @@ def page_size(asked: int) -> int:
     if not 0 <= asked <= LARGEST_PAGE:
         raise failure(Reason.FIELD_INVALID, field="page_size", detail=f"应为 1 至 {LARGEST_PAGE}")
     return asked or DEFAULT_PAGE
+
+
+def _in_order(handoffs: Sequence[Handoff]) -> list[Handoff]:
+    """By time; of one instant (a frozen clock makes many), an answer after what it answers."""
+    depth: dict[str, int] = {}
+    known = {handoff.eid: handoff for handoff in handoffs}
+
+    def deep(handoff: Handoff) -> int:
+        if handoff.eid not in depth:
+            depth[handoff.eid] = 0  # a header cannot name its own descendants; a forged ring ends here
+            same = [known[eid] for eid in handoff.refers if eid in known and known[eid].sent_at == handoff.sent_at]
+            depth[handoff.eid] = 1 + max((deep(one) for one in same), default=-1)
+        return depth[handoff.eid]
+
+    return sorted(handoffs, key=lambda item: (item.sent_at, deep(item), item.lane_seq, item.eid))
 
 
 def _told(handoff: Handoff, facts: Sequence[Fact]) -> tuple[Fact, ...]:

@@ -60,3 +60,26 @@ async def test_sizes_and_states_outside_the_published_ones_are_refused(gateway: 
 async def test_a_case_nobody_sent_anything_about_is_not_found(gateway: Gateway) -> None:
     with pytest.raises(NotFound, match="XB-2009"):
         await gateway.reading.timeline("A6201")
+
+
+async def test_of_one_instant_an_answer_is_told_after_what_it_answers(gateway: Gateway) -> None:
+    case = "A6201020000002026010099"
+    asked, answered = [], []
+    for number in range(4):  # with random eids one order would come about by chance half of the time
+        name = f"{case[:-2]}{number:02}"
+        asked.append(gateway.script.send(name, "arrest_request", "police", "procuratorate", "2026-01-05 09:00"))
+        answered.append(
+            gateway.script.send(
+                name,
+                "arrest_decision",
+                "procuratorate",
+                "police",
+                "2026-01-05 09:00",
+                outcome="approved",
+                re=[asked[-1]],
+            )
+        )
+    await gateway.take()
+    for number in range(4):
+        told = await gateway.reading.timeline(f"{case[:-2]}{number:02}")
+        assert [handoff.eid for handoff in told.handoffs] == [asked[number], answered[number]]
