@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import grpc.aio
@@ -25,13 +24,14 @@ from services.agency.work import Identity, Numbers, Parcel
 from services.chassis import faults, telemetry
 from services.chassis.batch import Batcher
 from services.chassis.bus import Bus
-from services.chassis.clock import Clock, SandboxClock, SystemClock
+from services.chassis.clock import Sandbox, SandboxClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database, Row
 from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
+from services.chassis.telemetry import Telemetry
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
 from xieban import subjects
 from xieban.agency import city
@@ -43,30 +43,6 @@ MAX_MESSAGE = MAX_DOSSIER + MAX_MANIFEST + 64 * 1024
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PEM files."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-
-class SandboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sandbox's clock file and the instant it starts at when the file does not exist."""
-
-    clock: Path
-    start: datetime
-
-
-class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where spans and metrics go; nowhere by default."""
-
-    exporter: telemetry.Exporter = "none"
-    endpoint: str = "http://127.0.0.1:4317"
-    file: Path | None = None
-    sample: float = 1.0
-
-
 class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One agency node. `peers` are gRPC targets by agency; paths are relative to the file."""
 
@@ -76,10 +52,10 @@ class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: Path
     directory: Path
     seal_key: Path
-    tls: TlsConfig
+    tls: Tls
     peers: dict[str, str]
-    sandbox: SandboxConfig | None = None
-    telemetry: TelemetryConfig = TelemetryConfig()
+    sandbox: Sandbox | None = None
+    telemetry: Telemetry = Telemetry()
     development: bool = False
     log_level: str = "INFO"
 
@@ -100,20 +76,11 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     """Bring the node up on `process`; returns the port it listens on."""
     agency = rulebook.agency
     telemetry.configure_logging(service=agency, level=config.log_level)
-    process.stack.callback(
-        telemetry.configure(
-            service=f"xieban-{agency}",
-            exporter=config.telemetry.exporter,
-            endpoint=config.telemetry.endpoint,
-            file=config.telemetry.file,
-            sample=config.telemetry.sample,
-        )
-    )
-    clock = _clock(config)
+    process.stack.callback(telemetry.configure(service=f"xieban-{agency}", settings=config.telemetry))
+    clock = clock_of(config.sandbox)
     directory = Directory.load(config.directory)
     key = SealKey.load(config.seal_key)
     token = city(config.city).token
-    tls = Tls(ca=config.tls.ca, certificate=config.tls.certificate, key=config.tls.key)
 
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
@@ -134,7 +101,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     issuer = Issuer(bus, city=token, agency=agency, key=key, clock=clock, linger=linger)
     peers: dict[str, grpc.aio.Channel] = {}
     for name, target in config.peers.items():
-        peers[name] = channel(target, tls=tls, agency=name, max_message=MAX_MESSAGE)
+        peers[name] = channel(target, tls=config.tls, agency=name, max_message=MAX_MESSAGE)
         process.stack.push_async_callback(peers[name].close)
     settled = Bell()  # rung when the backlog may have shrunk
 
@@ -177,7 +144,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(orders.run(), name="orders")
     process.tasks.create_task(bus.consume(consumer, intake.batch), name="consume")
 
-    server = RpcServer(tls=tls, max_message=MAX_MESSAGE, development=config.development, on_fatal=process.fail)
+    server = RpcServer(tls=config.tls, max_message=MAX_MESSAGE, development=config.development, on_fatal=process.fail)
     names = [HANDOFF_SERVICE, CASE_SERVICE, DOSSIER_SERVICE]
     handoff_pb2_grpc.add_HandoffServiceServicer_to_server(
         HandoffServicer(city=token, agency=agency, database=database, orders=orders, bell=bell), server.server
@@ -216,9 +183,3 @@ def pending_parcels(me: Identity, rows: Sequence[Row]) -> list[Parcel]:
             trace=row["trace"],
         )
     return list(parcels.values())
-
-
-def _clock(config: AgencyConfig) -> Clock:
-    if config.sandbox is None:
-        return SystemClock()
-    return SandboxClock(config.sandbox.clock, start=config.sandbox.start)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -90,6 +91,19 @@ class SandboxClock(SystemClock):
         scratch = self._file.with_name(self._file.name + ".tmp")
         scratch.write_text(value.isoformat() + "\n", encoding="ascii")
         os.replace(scratch, self._file)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Settings that make a process a sandbox: the file its clock lives in, and where it starts when the file does not exist."""
+
+    clock: Path
+    start: datetime
+
+
+def clock_of(sandbox: Sandbox | None) -> Clock:
+    """The machine's clock, or the sandbox's."""
+    return SystemClock() if sandbox is None else SandboxClock(sandbox.clock, start=sandbox.start)
 
 
 def _aware(value: datetime) -> datetime:

@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -49,17 +50,20 @@ def enabled() -> bool:
     return _on
 
 
-def configure(
-    *,
-    service: str,
-    exporter: Exporter = "none",
-    endpoint: str = "http://127.0.0.1:4317",
-    file: Path | None = None,
-    sample: float = 1.0,
-) -> Callable[[], None]:
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Settings: where spans and metrics go; nowhere by default."""
+
+    exporter: Exporter = "none"
+    endpoint: str = "http://127.0.0.1:4317"
+    file: Path | None = None
+    sample: float = 1.0
+
+
+def configure(*, service: str, settings: Telemetry) -> Callable[[], None]:
     """Set up tracing and metrics once per process; returns what to call at the end so that nothing buffered is lost."""
     global _on
-    if exporter == "none":
+    if settings.exporter == "none":
         return lambda: None
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -68,9 +72,11 @@ def configure(
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-    spans, measurements = _exporters(exporter, endpoint=endpoint, file=file)
+    spans, measurements = _exporters(settings.exporter, endpoint=settings.endpoint, file=settings.file)
     resource = Resource.create({SERVICE_NAME: service})
-    traces = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(sample)), shutdown_on_exit=False)
+    traces = TracerProvider(
+        resource=resource, sampler=ParentBased(TraceIdRatioBased(settings.sample)), shutdown_on_exit=False
+    )
     traces.add_span_processor(BatchSpanProcessor(spans))
     trace.set_tracer_provider(traces)
     readers: list[MetricReader] = [PeriodicExportingMetricReader(measurements)]

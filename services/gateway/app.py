@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from services.chassis import faults, telemetry
 from services.chassis.bus import Bus
-from services.chassis.clock import Clock, SandboxClock, SystemClock
+from services.chassis.clock import Sandbox, SandboxClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database
 from services.chassis.lifecycle import Process, run
 from services.chassis.rpc import RpcServer, Tls
+from services.chassis.telemetry import Telemetry
 from services.gateway import servicer
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
@@ -39,30 +39,6 @@ from xieban.timelimits import RULES, Calendar, read_overlay
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class TlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PEM files."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-
-class SandboxConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Marks a sandbox: the instant its clock starts at when `clock` (beside the database by default) does not exist."""
-
-    start: datetime
-    clock: Path | None = None
-
-
-class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where spans and metrics go; nowhere by default."""
-
-    exporter: telemetry.Exporter = "none"
-    endpoint: str = "http://127.0.0.1:4317"
-    file: Path | None = None
-    sample: float = 1.0
-
-
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The gateway of one city. `listen` is for gRPC, `page` for the pages (host:port); paths are relative to the file.
 
@@ -77,13 +53,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: Path
     directory: Path
     seal_key: Path
-    tls: TlsConfig
+    tls: Tls
     home: Path | None = None
     calendar: Path | None = None
     warnings: dict[str, tuple[int, ...]] = {}
     targets: tuple[Target, ...] = ()
-    sandbox: SandboxConfig | None = None
-    telemetry: TelemetryConfig = TelemetryConfig()
+    sandbox: Sandbox | None = None
+    telemetry: Telemetry = Telemetry()
     development: bool = False
     log_level: str = "INFO"
 
@@ -111,16 +87,8 @@ def main(arguments: Sequence[str]) -> int:
 async def serve(process: Process, config: GatewayConfig) -> Ports:
     """Bring the gateway up on `process`."""
     telemetry.configure_logging(service="gateway", level=config.log_level)
-    process.stack.callback(
-        telemetry.configure(
-            service="xieban-gateway",
-            exporter=config.telemetry.exporter,
-            endpoint=config.telemetry.endpoint,
-            file=config.telemetry.file,
-            sample=config.telemetry.sample,
-        )
-    )
-    clock = _clock(config)
+    process.stack.callback(telemetry.configure(service="xieban-gateway", settings=config.telemetry))
+    clock = clock_of(config.sandbox)
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
     place = city(config.city)
@@ -154,8 +122,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     )
 
     reading = Reading(database, reckoner=reckoner)
-    tls = Tls(ca=config.tls.ca, certificate=config.tls.certificate, key=config.tls.key)
-    server = RpcServer(tls=tls, development=config.development, on_fatal=process.fail)
+    server = RpcServer(tls=config.tls, development=config.development, on_fatal=process.fail)
     names = servicer.add(server.server, city=place.token, reading=reading, clock=clock, live_through=watch.advance)
     process.stack.push_async_callback(server.stop)
     rpc_port = await server.start(config.listen, services=names)
@@ -188,10 +155,3 @@ def _targets(config: GatewayConfig) -> tuple[Target, ...]:
         if target.after not in kinds or not set(target.until) <= kinds.keys() or not target.until or target.hours < 1:
             raise failure(Reason.CONFIG_INVALID, file="targets", detail=f"{target.name}：环节或者小时数不合要求")
     return config.targets
-
-
-def _clock(config: GatewayConfig) -> Clock:
-    if config.sandbox is None:
-        return SystemClock()
-    file = config.sandbox.clock or config.database.parent / "clock"
-    return SandboxClock(file, start=config.sandbox.start)
