@@ -25,6 +25,7 @@ from services.chassis.clock import SystemClock
 from services.provision import Ports, provision
 from services.stack.processes import Stack
 from xieban import subjects
+from xieban.agency import Agency
 from xieban.client import XiebanClient
 
 CITY = "lanzhou"
@@ -61,7 +62,8 @@ async def rounds(count: int, *, burst: int, sequential: int, folder: Path) -> di
             await Bus.connect(
                 f"nats://127.0.0.1:{home.ports.nats}",
                 name="bench",
-                inbox_prefix="_INBOX_bench",
+                inbox_prefix=subjects.inbox(Agency.POLICE),
+                nkey_seed=home.node(Agency.POLICE) / "nats.seed",
                 streams=[subjects.stream(CITY)],
                 clock=clock,
             )

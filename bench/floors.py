@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from services.chassis.bus import Bus, Outgoing
 from services.chassis.clock import SystemClock
-from services.chassis.database import Database
+from services.chassis.database import Database, Transaction
 from xieban import subjects
+from xieban.agency import Agency
 from xieban.seal import Directory, SealKey, entry
 
 PAYLOAD = b"x" * 2048
@@ -18,7 +20,7 @@ _ids = itertools.count(1)
 
 async def publish(bus: Bus, *, count: int, in_flight: int, city: str) -> float:
     """Publishes of 2 KB a second into the city's stream, to a recipient that does not exist."""
-    subject = subjects.handoff(city, "bench", "nobody")
+    subject = subjects.handoff(city, Agency.POLICE, "nobody")
     clock = SystemClock()
     begun = clock.ticks()
     for start in range(0, count, in_flight):
@@ -33,9 +35,13 @@ async def commit(database: Database, *, count: int) -> float:
     clock = SystemClock()
     begun = clock.ticks()
     for _ in range(count):
-        async with database.transaction() as tx:
-            await tx.run("INSERT INTO node (name, value) VALUES (?, ?)", (f"bench-{next(_ids)}", PAYLOAD.decode()))
+        row = (f"bench-{next(_ids)}", PAYLOAD.decode())
+        await database.write(partial(_insert, row=row))
     return count / (clock.ticks() - begun)
+
+
+def _insert(tx: Transaction, *, row: tuple[str, str]) -> None:
+    tx.run("INSERT INTO node (name, value) VALUES (?, ?)", row)
 
 
 def seal_and_verify(*, count: int) -> tuple[float, float]:

@@ -3,8 +3,8 @@
     home/
       ca.pem ca.key                 the city's own small authority
       directory.json                public seal keys of the four nodes
-      nats/nats.conf                the broker's configuration; its store lies beside it
-      nodes/<agency>/               certificate.pem key.pem seal.key config.toml; later data.db, clock
+      nats/nats.conf                the broker's configuration, with what each node may say and read; its store lies beside it
+      nodes/<agency>/               certificate.pem key.pem seal.key nats.seed config.toml; later data.db, clock
       clients/<name>/               certificate.pem key.pem ca.pem profile.toml: what an agency system (or the xieban command) uses
       logs/                         one file a process
 
@@ -16,19 +16,22 @@ certificates. What must not go in: starting anything.
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import nkeys  # type: ignore[import-untyped]
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xieban import seal
+from xieban import seal, subjects
 from xieban.agency import PARTIES, Agency, city
 
 NODES: Final = (*PARTIES, Agency.GATEWAY)
@@ -253,6 +256,7 @@ def _client(home: Home, name: str, uri: str, agency: str, target: Agency, author
 
 
 def _nats(home: Home) -> None:
+    users = "\n".join(_user(home, agency) for agency in NODES)
     # `sync_interval: always` because a broker that acknowledged before the disk did lost whole streams on power loss.
     home.nats_config.write_text(
         f"""# Written by services.provision; changes are lost.
@@ -263,9 +267,27 @@ jetstream {{
   store_dir: "{home.folder / "nats" / "store"}"
   sync_interval: always
 }}
+authorization {{
+  users: [
+{users}
+  ]
+}}
 """,
         encoding="utf-8",
     )
+
+
+def _user(home: Home, agency: Agency) -> str:
+    allowed = subjects.permissions(home.city, agency)
+    listed = json.dumps({"publish": {"allow": allowed.publish}, "subscribe": {"allow": allowed.subscribe}})
+    return f'    {{ nkey: "{_bus_key(home.node(agency) / "nats.seed")}", permissions: {listed} }}'
+
+
+def _bus_key(file: Path) -> str:
+    """The public name of a node's key for the broker; its seed is made on first use."""
+    if not file.exists():
+        write_private(file, nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER))
+    return str(nkeys.from_seed(file.read_bytes()).public_key, "ascii")
 
 
 def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
@@ -276,6 +298,7 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
         "city": home.city,
         "listen": f"{HOST}:{home.ports.of(agency)}",
         "nats": f"nats://{HOST}:{home.ports.nats}",
+        "nats_key": "nats.seed",
         "database": "data.db",
         "directory": "../../directory.json",
         "seal_key": "seal.key",

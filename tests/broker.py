@@ -18,14 +18,17 @@ class Broker(str):
 
     port: int
     folder: Path
+    config: Path | None
     _process: asyncio.subprocess.Process | None
 
     @classmethod
-    def at(cls, folder: Path, *, port: int | None = None) -> Broker:
+    def at(cls, folder: Path, *, port: int | None = None, config: Path | None = None) -> Broker:
+        """`config`: a configuration that says `port` itself; without one the broker is open to everybody."""
         chosen = port or free_port()
         broker = cls(f"nats://127.0.0.1:{chosen}")
         broker.port = chosen
         broker.folder = folder
+        broker.config = config
         broker._process = None
         return broker
 
@@ -36,12 +39,13 @@ class Broker(str):
     async def start(self) -> None:
         """Start and wait until it accepts connections."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.folder / "nats.conf"
-        config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always }}\n',
-            encoding="utf-8",
-        )
+        config = self.config or self.folder / "nats.conf"
+        if self.config is None:
+            config.write_text(
+                f'listen: "127.0.0.1:{self.port}"\n'
+                f'jetstream {{ store_dir: "{self.folder / "store"}", sync_interval: always }}\n',
+                encoding="utf-8",
+            )
         self._process = await asyncio.create_subprocess_exec(
             str(nats_server_binary()), "-c", str(config), "-l", str(self.folder / "nats.log")
         )

@@ -13,10 +13,11 @@ Every call has a deadline. A call is repeated by itself only when the peer was n
 from __future__ import annotations
 
 import asyncio
+import math
 import tomllib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -25,7 +26,8 @@ import grpc
 import grpc.aio
 
 from xieban import marshal, views
-from xieban.errors import Reason, Unreachable, failure
+from xieban.agency import PARTIES, Agency
+from xieban.errors import Reason, Unreachable, XiebanError, failure
 from xieban.handoff import State
 from xieban.rpcstatus import error_from_rpc
 from xieban.wire.v1 import (
@@ -39,11 +41,21 @@ from xieban.wire.v1 import (
     sandbox_pb2_grpc,
 )
 
-__all__ = ["OversightClient", "Page", "Profile", "SandboxClient", "XiebanClient", "everything"]
+__all__ = [
+    "OversightClient",
+    "Page",
+    "Profile",
+    "SandboxCity",
+    "SandboxClient",
+    "XiebanClient",
+    "city_profiles",
+    "everything",
+]
 
 DEADLINE: Final = 10.0
 DOSSIER_DEADLINE: Final = 30.0
 ADVANCE_DEADLINE: Final = 300.0
+SETTLE_WAIT: Final = 2.0
 MAX_MESSAGE: Final = 8 * 1024 * 1024
 RETRY_PAUSES: Final = (0.1, 0.3, 1.0, 3.0)
 WATCH_PAUSES: Final = (0.05, 0.2, 1.0, 3.0)
@@ -269,13 +281,33 @@ class OversightClient(_Caller):
         answer = await self._call(self._stub.ListLimits, request, repeatable=True)
         return tuple(views.limit_from_pb(row) for row in answer.limits), answer.next_page_token
 
+    async def forecast(
+        self, page: Page | None = None, *, until: datetime, case_id: str = ""
+    ) -> tuple[tuple[views.ForecastView, ...], str]:
+        """A dry run: what the passing of time alone will have recorded by `until`, in order of time. Nothing is recorded by asking.
+
+        Errors: FIELD_INVALID for a time that is past, CASE_NOT_FOUND.
+        """
+        at = page or Page()
+        request = oversight_pb2.ForecastLimitsRequest(
+            until_time=views.time_to_pb(until), case_id=case_id, page_size=at.size, page_token=at.token
+        )
+        answer = await self._call(self._stub.ForecastLimits, request, repeatable=True)
+        return tuple(views.forecast_from_pb(row) for row in answer.entries), answer.next_page_token
+
+    async def log(self, *, after: int = 0, size: int = 50) -> tuple[views.LogEntryView, ...]:
+        """Entries of the city's log behind the one with index `after`; none at its end."""
+        request = oversight_pb2.ListLogEntriesRequest(after_index=after, page_size=size)
+        answer = await self._call(self._stub.ListLogEntries, request, repeatable=True)
+        return tuple(views.log_entry_from_pb(row) for row in answer.entries)
+
     async def summary(self) -> views.SummaryView:
         answer = await self._call(self._stub.GetSummary, oversight_pb2.GetSummaryRequest(), repeatable=True)
         return views.summary_from_pb(answer)
 
 
 class SandboxClient(_Caller):
-    """The clock of one process of a sandbox. A production process does not know this service."""
+    """The clock of one process of a sandbox. A production process does not know this service: every call is SANDBOX_ONLY there."""
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
         super().__init__(profile, channel)
@@ -284,6 +316,11 @@ class SandboxClient(_Caller):
     async def clock(self) -> datetime:
         answer = await self._call(self._stub.GetClock, sandbox_pb2.GetClockRequest(), repeatable=True)
         return views.time_from_pb(answer.now)
+
+    async def reading(self) -> views.ClockReading:
+        """The clock beside the machine's own."""
+        answer = await self._call(self._stub.GetClock, sandbox_pb2.GetClockRequest(), repeatable=True)
+        return views.clock_reading_from_pb(answer)
 
     async def advance(self, to: datetime) -> datetime:
         """Move the clock forward; returns when everything that fell due on the way is done. The same time again changes nothing."""
@@ -296,6 +333,116 @@ class SandboxClient(_Caller):
         request = sandbox_pb2.GetBacklogRequest(wait_ms=int(patience * 1000))
         answer = await self._call(self._stub.GetBacklog, request, repeatable=True)
         return views.Backlog(unacknowledged=answer.unacknowledged, incomplete=answer.incomplete)
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[_T]],
+        request: Any,
+        *,
+        deadline: float = DEADLINE,
+        repeatable: bool,
+    ) -> _T:
+        try:
+            return await super()._call(method, request, deadline=deadline, repeatable=repeatable)
+        except XiebanError as error:
+            told = error.__cause__
+            if isinstance(told, grpc.aio.AioRpcError) and told.code() is grpc.StatusCode.UNIMPLEMENTED:
+                raise failure(Reason.SANDBOX_ONLY) from told
+            raise
+
+
+class SandboxCity:
+    """The clocks of all nodes of a sandbox under one hand, moved as a replay moves them.
+
+    The agencies go first, straight to the new time; then the gateway lives through what lies between, limit by limit. So a move that
+    was broken off is seen by its clocks: the latest of them is where it was going, and moving there again finishes it.
+    """
+
+    def __init__(self, nodes: Mapping[Agency, SandboxClient], oversight: OversightClient) -> None:
+        self.nodes = nodes
+        self.oversight = oversight
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, folder: Path) -> AsyncIterator[Self]:
+        """The city of the operator's profile in `folder`. Errors: CLIENT_UNCONFIGURED, also when no profile leads to the gateway."""
+        profiles = city_profiles(folder)
+        if Agency.GATEWAY not in profiles:
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{folder} 及其旁边没有监督网关的接口配置")
+        async with AsyncExitStack() as stack:
+            nodes = {
+                agency: await stack.enter_async_context(SandboxClient.open(profile))
+                for agency, profile in profiles.items()
+            }
+            oversight = await stack.enter_async_context(OversightClient.open(profiles[Agency.GATEWAY]))
+            yield cls(nodes, oversight)
+
+    async def clocks(self) -> dict[Agency, views.ClockReading | XiebanError]:
+        """What every node shows, or why it shows nothing: it does not answer, or is no sandbox.
+
+        Errors: SANDBOX_ONLY and PEER_UNREACHABLE when that is so of every node; CALLER_UNKNOWN.
+        """
+        told = dict(zip(self.nodes, await asyncio.gather(*map(_told, self.nodes.values())), strict=True))
+        troubles = [answer for answer in told.values() if isinstance(answer, XiebanError)]
+        if len(troubles) == len(told):
+            raise next((error for error in troubles if error.reason is Reason.SANDBOX_ONLY), troubles[0])
+        return told
+
+    async def move(
+        self, to: datetime, *, steps: int = 1, tick: Callable[[datetime], Awaitable[None]] | None = None
+    ) -> None:
+        """Move every clock to `to`, the gateway's in `steps`, after each of which `tick` is called with its time.
+
+        The same time again changes nothing. Errors: FIELD_INVALID for an earlier time than a node's, SANDBOX_ONLY, PEER_UNREACHABLE.
+        """
+        gateway = self.nodes[Agency.GATEWAY]
+        begin = await gateway.clock()
+        await asyncio.gather(*(node.advance(to) for agency, node in self.nodes.items() if agency is not Agency.GATEWAY))
+        for step in range(1, steps + 1):
+            now = await gateway.advance(begin + (to - begin) * step / steps)
+            if tick is not None:
+                await tick(now)
+
+    async def settle(self, *, patience: float) -> dict[Agency, views.Backlog]:
+        """Wait until no node owes or awaits anything; what is still left when nothing has become less for `patience` seconds.
+
+        A node that was clear stays clear as long as nobody sends, and is not asked again.
+        """
+        loop = asyncio.get_running_loop()
+        restless, least, until = dict(self.nodes), math.inf, loop.time() + patience
+        while True:
+            wait = max(0.0, min(SETTLE_WAIT, until - loop.time()))
+            answers = await asyncio.gather(*(node.backlog(patience=wait) for node in restless.values()))
+            left = {agency: answer for agency, answer in zip(restless, answers, strict=True) if not answer.clear}
+            restless = {agency: self.nodes[agency] for agency in left}
+            owed = sum(answer.unacknowledged + answer.incomplete for answer in left.values())
+            if owed < least:
+                least, until = owed, loop.time() + patience
+            if not left or loop.time() >= until:
+                return left
+
+
+async def _told(node: SandboxClient) -> views.ClockReading | XiebanError:
+    try:
+        return await node.reading()
+    except XiebanError as error:
+        if error.reason in (Reason.SANDBOX_ONLY, Reason.PEER_UNREACHABLE):
+            return error
+        raise
+
+
+def city_profiles(folder: Path) -> dict[Agency, Profile]:
+    """The operator's way to every node that is configured: by the operator's own profile, and by those that lie beside its folder
+    (police, procuratorate, court, committee), whose targets are taken and whose certificates are not. Errors: CLIENT_UNCONFIGURED.
+    """
+    operator = Profile.load(folder)
+    beside = [folder.resolve().parent / name for name in (*PARTIES, "committee")]
+    found: dict[str, Profile] = {}
+    for profile in (operator, *(Profile.load(place) for place in beside if (place / "profile.toml").exists())):
+        if profile.city == operator.city:
+            way = replace(operator, target=profile.target, server_name=profile.server_name)
+            found.setdefault(profile.server_name, way)
+    return {agency: found[f"xieban.{agency}"] for agency in Agency if f"xieban.{agency}" in found}
 
 
 async def everything(

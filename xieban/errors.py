@@ -194,6 +194,27 @@ class Reason(Enum):
         "XB-3004", NotAllowed, "案卷未通过核验", "{item} 的摘要与移送清单不符", "由发送方核对原件后另行发送"
     )
     LANE_BROKEN = Text("XB-3005", NotAllowed, "报文被拒收", "第 {seq} 号报文与前一份不相衔接", "由发送方核对报文顺序")
+    PROOF_MALFORMED = Text(
+        "XB-3006",
+        InvalidInput,
+        "证明材料未受理",
+        "{what} 的格式有误：{detail}",
+        "从原处重新取得原样文件，不要转写或者改动",
+    )
+    PROOF_INVALID = Text(
+        "XB-3007",
+        Denied,
+        "证明未通过核验",
+        "{what}不成立：{detail}",
+        "向监督网关重新索取证明；仍不成立的，保留原件并报告政法委",
+    )
+    QUORUM_NOT_MET = Text(
+        "XB-3008",
+        Denied,
+        "检查点未被采信",
+        "{what}有 {count} 份有效，须有 {limit} 份",
+        "待见证方联署后重新取得；长时间不足的，报告政法委",
+    )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
         "XB-4001",

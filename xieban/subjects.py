@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xieban.agency import Agency
+from xieban.agency import PARTIES, Agency
 
 MAX_MESSAGE = 64 * 1024
+_SPEAKERS = {"handoff": PARTIES, "receipt": PARTIES, "ticket": (*PARTIES, Agency.GATEWAY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,21 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """A durable pull consumer with explicit acknowledgement."""
+    """A durable pull consumer with explicit acknowledgement. One pattern, because the broker can hold a reader to one."""
 
     stream: str
     durable: str
-    subjects: tuple[str, ...]
+    pattern: str
     ack_wait_seconds: int = 10
     max_deliver: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What one node may publish and subscribe to at the broker; everything else is refused there."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
 
 
 def handoff(city: str, sender: str, receiver: str) -> str:
@@ -75,8 +84,35 @@ def stream(city: str) -> StreamSpec:
 
 def consumer(city: str, agency: Agency) -> ConsumerSpec:
     """What a node reads: an agency what is addressed to it, the gateway everything."""
+    pattern = f"xieban.v1.{city}.>" if agency is Agency.GATEWAY else f"xieban.v1.{city}.*.*.{agency}"
+    return ConsumerSpec(stream=stream(city).name, durable=f"{agency}", pattern=pattern)
+
+
+def inbox(agency: Agency) -> str:
+    """Prefix of the subjects on which the broker answers a node."""
+    return f"_INBOX_{agency}"
+
+
+def permissions(city: str, agency: Agency) -> Permissions:
+    """A node speaks in its own name only, and reads what its consumer may read.
+
+    A consumer is made by naming its pattern in the subject of the request, so nobody can make himself one that reads what is meant
+    for others. Only the gateway may change a stream that exists.
+    """
+    spec = consumer(city, agency)
+    speech = [what for what, speakers in _SPEAKERS.items() if agency in speakers]
+    requests = [
+        f"STREAM.CREATE.{spec.stream}",
+        f"CONSUMER.CREATE.{spec.stream}.{spec.durable}.{spec.pattern}",
+        f"CONSUMER.MSG.NEXT.{spec.stream}.{spec.durable}",
+    ]
     if agency is Agency.GATEWAY:
-        subjects = stream(city).subjects
-    else:
-        subjects = (handoff(city, "*", agency), receipt(city, "*", agency))
-    return ConsumerSpec(stream=stream(city).name, durable=f"{agency}", subjects=subjects)
+        requests.append(f"STREAM.UPDATE.{spec.stream}")
+    return Permissions(
+        publish=(
+            *(f"xieban.v1.{city}.{what}.{agency}.*" for what in speech),
+            *(f"$JS.API.{request}" for request in requests),
+            f"$JS.ACK.{spec.stream}.{spec.durable}.>",
+        ),
+        subscribe=(f"{inbox(agency)}.>", ticket(city, "*", agency)),
+    )

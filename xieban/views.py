@@ -7,7 +7,7 @@ library's own words. What must not go in: calls (`xieban.client`), and anything 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from xieban.agency import Agency, Office
 from xieban.dossier import CaseNumbers, Dossier
 from xieban.errors import Reason, failure
 from xieban.handoff import ClockEffect, State
-from xieban.wire.v1 import case_pb2, handoff_pb2, oversight_pb2
+from xieban.wire.v1 import case_pb2, handoff_pb2, oversight_pb2, sandbox_pb2
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 Secrecy = Literal["none", "internal"]
@@ -261,6 +261,34 @@ class SummaryView:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastView:
+    """An entry that time alone will bring to the log: `kind` CLOCK_WARN (with `rung` and `colour`), OVERDUE or CLOCK_LAPSED.
+
+    `limit` is as it will stand after the entry.
+    """
+
+    due_at: datetime
+    kind: str
+    rung: str
+    colour: str
+    limit: LimitView
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """What a node's sandbox clock shows, beside the machine's own time at the same moment; `frozen` until somebody moves it."""
+
+    now: datetime
+    machine_now: datetime
+    frozen: bool
+
+    @property
+    def offset(self) -> timedelta:
+        """How far legal time is ahead of the machine's; negative when it is behind."""
+        return self.now - self.machine_now
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """What a process has still to finish: statements without a signed answer, handoffs without their dossier."""
 
@@ -468,9 +496,23 @@ def timeline_from_pb(value: oversight_pb2.GetTimelineResponse) -> TimelineView:
         case=overseen_case_from_pb(value.case),
         handoffs=tuple(_overseen_handoff(handoff) for handoff in value.handoffs),
         limits=tuple(limit_from_pb(limit) for limit in value.limits),
-        log=tuple(_log_entry(entry) for entry in value.log),
+        log=tuple(log_entry_from_pb(entry) for entry in value.log),
         loose=tuple(limit_event_from_pb(event) for event in value.loose),
     )
+
+
+def forecast_from_pb(value: oversight_pb2.ForecastEntry) -> ForecastView:
+    return ForecastView(
+        due_at=time_from_pb(value.due_time),
+        kind=value.kind,
+        rung=value.rung,
+        colour=value.colour,
+        limit=limit_from_pb(value.limit),
+    )
+
+
+def clock_reading_from_pb(value: sandbox_pb2.GetClockResponse) -> ClockReading:
+    return ClockReading(now=time_from_pb(value.now), machine_now=time_from_pb(value.machine_time), frozen=value.frozen)
 
 
 def summary_from_pb(value: oversight_pb2.GetSummaryResponse) -> SummaryView:
@@ -503,7 +545,7 @@ def _overseen_handoff(value: oversight_pb2.OverseenHandoff) -> OverseenHandoffVi
     )
 
 
-def _log_entry(value: oversight_pb2.LogEntry) -> LogEntryView:
+def log_entry_from_pb(value: oversight_pb2.LogEntry) -> LogEntryView:
     return LogEntryView(
         index=value.index,
         kind=value.kind,

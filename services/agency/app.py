@@ -49,6 +49,7 @@ class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     city: str
     listen: str
     nats: str
+    nats_key: Path
     database: Path
     directory: Path
     seal_key: Path
@@ -84,15 +85,20 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
 
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
-    async with database.transaction() as tx:
-        me = Identity(city=token, agency=agency, inc=await store.incarnation(tx), key=key)
-        numbers = Numbers(*await store.last_numbers(tx))
-        owed = await store.outbox_pending(tx)
-        to_pull = await store.handoffs_to_pull(tx)
+    inc = await database.write(store.incarnation)
+    me = Identity(city=token, agency=agency, inc=inc, key=key)
+    numbers = Numbers(*await database.read(store.last_numbers))
+    owed = await database.read(store.outbox_pending)
+    to_pull = await database.read(store.handoffs_to_pull)
 
     bus = await process.stack.enter_async_context(
         await Bus.connect(
-            config.nats, name=agency, inbox_prefix=f"_INBOX_{agency}", streams=[subjects.stream(token)], clock=clock
+            config.nats,
+            name=agency,
+            inbox_prefix=subjects.inbox(agency),
+            streams=[subjects.stream(token)],
+            clock=clock,
+            nkey_seed=config.nats_key,
         )
     )
     bell = Bell()
@@ -157,8 +163,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         faults.enable_from_environment()
 
         async def backlog() -> Backlog:
-            async with database.read() as reader:
-                return Backlog(await store.outbox_unfinished(reader), len(await store.handoffs_to_pull(reader)))
+            return await database.read(lambda tx: Backlog(store.outbox_unfinished(tx), len(store.handoffs_to_pull(tx))))
 
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
             SandboxServicer(city=token, clock=clock, backlog=backlog, changed=lambda: settled.next), server.server

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -17,7 +18,7 @@ from services.agency.desk import header_of
 from services.agency.receiving import Pulled
 from services.agency.store import Entry
 from services.chassis.clock import Clock
-from services.chassis.database import Database
+from services.chassis.database import Database, Transaction
 from services.chassis.identity import caller
 from xieban import dossier
 from xieban.dossier import Packed
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 MAX_PULL = 32
 MAX_READ = 8  # dossiers in memory at once, 4 MiB each at the most
 PULL_DEADLINE = 30.0
+LINGER = 0.005  # the receipt `delivered` goes first, and what comes together is pulled together
 RETRY_FIRST = 0.2
 RETRY_LONGEST = 30.0
 SERVICE = "xieban.wire.v1.DossierService"
@@ -55,10 +57,7 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
         missing = ""
         for start in range(0, len(wanted), MAX_READ):
             part = wanted[start : start + MAX_READ]
-            async with self._database.read() as tx:
-                entries = await store.handoffs(tx, part, box="out")
-                mine = [one for one in part if one in entries and entries[one].to_agency == peer.agency]
-                held = await store.dossiers(tx, mine)
+            held = await self._database.read(partial(_held_for, eids=part, agency=peer.agency))
             for one in part:
                 if one not in held:
                     missing = missing or one  # told at the end: it must not hold up those asked for after it
@@ -103,6 +102,7 @@ class Puller:
             if not queue:
                 wake.clear()
                 await wake.wait()
+                await self._clock.sleep(LINGER)
             batch = list(queue.values())[:MAX_PULL]
             pulled = await self._pull(peer, batch)
             if pulled:
@@ -139,6 +139,11 @@ class Puller:
         except grpc.aio.AioRpcError as error:
             log.info("pull interrupted", extra={"peer": peer, "reason": error_from_rpc(error).reason.name})
         return pulled
+
+
+def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
+    entries = store.handoffs(tx, eids, box="out")
+    return store.dossiers(tx, [eid for eid in eids if eid in entries and entries[eid].to_agency == agency])
 
 
 def _prove(entry: Entry, answer: dossier_pb2.PullDossiersResponse) -> Pulled:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from services.agency import store
 from services.agency.desk import Arrival, Desk
 from services.agency.receiving import digest_of
-from services.agency.work import Work
+from services.agency.work import Parcel, Work
 from services.chassis import faults
+from services.chassis.database import Transaction
 from services.tickets import Finished
 from xieban.errors import XiebanError
 from xieban.handoff import Receipt
@@ -35,25 +36,29 @@ class Hearing:
                 opened.append((arrival, *open_receipt(arrival.data, address=address, directory=self._desk.directory)))
             except XiebanError as error:
                 await self._refuse_receipt(arrival, error)
-        async with self._desk.database.transaction() as tx:
-            work = self._desk.work()
-            known = await store.receipts_known(tx, [sealed.eid for _, sealed, _ in opened])
-            about = {fact.of for _, _, receipt in opened for fact in receipt.facts}
-            work.entries = {(eid, "out"): e for eid, e in (await store.handoffs(tx, about, box="out")).items()}
-            work.cases = await store.cases(tx, {entry.case_id for entry in work.entries.values()})
-            for arrival, sealed, receipt in opened:
-                if sealed.eid not in known:
-                    known.add(sealed.eid)
-                    work.receipt_heard(sealed.eid, receipt.sender.agency, arrival.trace, arrival.data)
-                    self._hear(work, sealed.eid, receipt)
-            parcels = await work.flush(tx)
-            faults.point("S4")
-        self._desk.done(work, parcels)
+        self._desk.done(*await self._desk.database.write(lambda tx: self._hear_all(tx, opened)))
         held: dict[str, list[str]] = {}
         for _, sealed, receipt in opened:
             held.setdefault(receipt.sender.agency, []).append(sealed.eid)
         for agency, eids in held.items():
             self._desk.owe(agency, eids)
+
+    def _hear_all(
+        self, tx: Transaction, opened: Sequence[tuple[Arrival, Sealed, Receipt]]
+    ) -> tuple[Work, list[Parcel]]:
+        work = self._desk.work()
+        known = store.receipts_known(tx, [sealed.eid for _, sealed, _ in opened])
+        about = {fact.of for _, _, receipt in opened for fact in receipt.facts}
+        work.entries = {(eid, "out"): e for eid, e in store.handoffs(tx, about, box="out").items()}
+        work.cases = store.cases(tx, {entry.case_id for entry in work.entries.values()})
+        for arrival, sealed, receipt in opened:
+            if sealed.eid not in known:
+                known.add(sealed.eid)
+                work.receipt_heard(sealed.eid, receipt.sender.agency, arrival.trace, arrival.data)
+                self._hear(work, sealed.eid, receipt)
+        parcels = work.flush(tx)
+        faults.point("S4")
+        return work, parcels
 
     def _hear(self, work: Work, eid: str, receipt: Receipt) -> None:
         for fact in receipt.facts:
@@ -64,12 +69,10 @@ class Hearing:
             work.finished.append((entry.eid, entry.to_agency))
 
     async def _refuse_receipt(self, arrival: Arrival, error: XiebanError) -> None:
-        async with self._desk.database.transaction() as tx:
-            row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
-            await tx.write([store.refused_insert([row])])
+        row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
+        await self._desk.database.write(lambda tx: tx.many(*store.refused_insert([row])))
 
     async def finish(self, rows: Sequence[Finished]) -> None:
         """Outbox rows whose audience has given its word in a ticket."""
-        async with self._desk.database.transaction() as tx:
-            await tx.write([store.outbox_finish(rows)])
+        await self._desk.database.write(lambda tx: tx.many(*store.outbox_finish(rows)))
         self._desk.finished(rows)

@@ -50,32 +50,39 @@ class Receiving:
                 opened.append((arrival, *self._open(arrival)))
             except XiebanError as error:
                 refused.append((arrival, error))
-        again: list[str] = []
-        async with self._desk.database.transaction() as tx:
-            work = self._desk.work()
-            await self._load_for_receive(tx, work, opened)
-            identities = await store.handoffs_received_as(tx, {header.id for _, _, header in opened})
-            digests = {_eid_of(arrival.data) or digest_of(arrival.data) for arrival, _ in refused}
-            told = await store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
-            for arrival, sealed, header in opened:
-                if (sealed.eid, "in") in work.entries:
-                    again.append(sealed.eid)
-                    continue
-                identity = (header.sender.agency, header.inc, header.id)
-                if identities.setdefault(identity, sealed.eid) != sealed.eid:
-                    self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
-                    continue
-                self._take(work, arrival, sealed, header)
-            for arrival, reason in refused:
-                self._refuse(work, arrival, reason, told, eid=_eid_of(arrival.data))
-            parcels = await work.flush(tx)
-            repeated = await self._receipts_again(tx, again)
-            faults.point("R1")
-        self._desk.done(work, [*parcels, *repeated])
+        work, parcels = await self._desk.database.write(lambda tx: self._receive(tx, opened, refused))
+        self._desk.done(work, parcels)
         self._desk.to_pull(
             [e for e in work.entries.values() if e.box == "in" and e.state is State.DELIVERED and not e.parked]
         )
         faults.point("R2")
+
+    def _receive(
+        self,
+        tx: Transaction,
+        opened: Sequence[tuple[Arrival, Sealed, Header]],
+        refused: Sequence[tuple[Arrival, XiebanError]],
+    ) -> tuple[Work, list[Parcel]]:
+        work = self._desk.work()
+        self._load_for_receive(tx, work, opened)
+        identities = store.handoffs_received_as(tx, {header.id for _, _, header in opened})
+        digests = {_eid_of(arrival.data) or digest_of(arrival.data) for arrival, _ in refused}
+        told = store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
+        again: list[str] = []
+        for arrival, sealed, header in opened:
+            if (sealed.eid, "in") in work.entries:
+                again.append(sealed.eid)
+                continue
+            identity = (header.sender.agency, header.inc, header.id)
+            if identities.setdefault(identity, sealed.eid) != sealed.eid:
+                self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
+                continue
+            self._take(work, arrival, sealed, header)
+        for arrival, reason in refused:
+            self._refuse(work, arrival, reason, told, eid=_eid_of(arrival.data))
+        parcels = work.flush(tx) + self._receipts_again(tx, again)
+        faults.point("R1")
+        return work, parcels
 
     def _open(self, arrival: Arrival) -> tuple[Sealed, Header]:
         address = parse(arrival.subject)
@@ -88,17 +95,15 @@ class Receiving:
                 raise failure(Reason.OFFICE_UNKNOWN, office=f"{party.agency}-{party.office}"[:40])
         return sealed, header
 
-    async def _load_for_receive(
-        self, tx: Transaction, work: Work, opened: Sequence[tuple[Arrival, Sealed, Header]]
-    ) -> None:
+    def _load_for_receive(self, tx: Transaction, work: Work, opened: Sequence[tuple[Arrival, Sealed, Header]]) -> None:
         referred = {eid for _, _, header in opened if header.kind == WITHDRAWAL for eid in header.re}
-        known = await store.handoffs(tx, {sealed.eid for _, sealed, _ in opened} | referred, box="in")
+        known = store.handoffs(tx, {sealed.eid for _, sealed, _ in opened} | referred, box="in")
         case_ids = {header.case.id for _, _, header in opened}
         work.entries |= {(eid, "in"): entry for eid, entry in known.items()}
-        work.entries |= {(entry.eid, "in"): entry for entry in await store.handoffs_parked(tx, case_ids)}
-        work.entries |= {(entry.eid, "out"): entry for entry in await store.handoffs_open_of_case(tx, case_ids)}
-        work.cases = await store.cases(tx, case_ids)
-        work.lanes = await store.lanes(tx, case_ids, box="in")
+        work.entries |= {(entry.eid, "in"): entry for entry in store.handoffs_parked(tx, case_ids)}
+        work.entries |= {(entry.eid, "out"): entry for entry in store.handoffs_open_of_case(tx, case_ids)}
+        work.cases = store.cases(tx, case_ids)
+        work.lanes = store.lanes(tx, case_ids, box="in")
 
     def _take(self, work: Work, arrival: Arrival, sealed: Sealed, header: Header) -> None:
         entry = entry_of(header, sealed, box="in", state=State.SENT, client_ref="", trace=arrival.trace)
@@ -211,10 +216,9 @@ class Receiving:
     async def set_aside(self, arrival: Arrival) -> None:
         """Note a message that nobody could take in, by digest; it has no effect and is not asked for again."""
         row = (digest_of(arrival.data), arrival.subject, Reason.DEFECT.name, micros(self._desk.clock.now()))
-        async with self._desk.database.transaction() as tx:
-            await tx.write([store.refused_insert([row])])
+        await self._desk.database.write(lambda tx: tx.many(*store.refused_insert([row])))
 
-    async def _receipts_again(self, tx: Transaction, eids: Sequence[str]) -> list[Parcel]:
+    def _receipts_again(self, tx: Transaction, eids: Sequence[str]) -> list[Parcel]:
         """A duplicate is a success: say again what was said."""
         if not eids:
             return []
@@ -226,25 +230,27 @@ class Receiving:
                 audiences=frozenset(),  # nobody need owe a word for a repetition
                 trace=row["trace"],
             )
-            for row in await store.receipts_about(tx, eids)
+            for row in store.receipts_about(tx, eids)
         ]
 
     async def complete(self, pulled: Sequence[Pulled]) -> None:
         """Take proven dossiers; a dossier that failed its proof makes the handoff rejected."""
-        async with self._desk.database.transaction() as tx:
-            work = self._desk.work()
-            known = await store.handoffs(tx, [item.eid for item in pulled], box="in")
-            work.entries = {(eid, "in"): entry for eid, entry in known.items()}
-            referred = {eid for e in known.values() if e.kind == WITHDRAWAL for eid in header_of(e).re}
-            work.entries |= {(eid, "in"): e for eid, e in (await store.handoffs(tx, referred, box="in")).items()}
-            work.cases = await store.cases(tx, {entry.case_id for entry in known.values()})
-            for item in pulled:
-                entry = work.entries.get((item.eid, "in"))
-                if entry is not None and entry.state is State.DELIVERED:
-                    self._complete(work, entry, item)
-            parcels = await work.flush(tx)
-            faults.point("R4")
-        self._desk.done(work, parcels)
+        self._desk.done(*await self._desk.database.write(lambda tx: self._complete_all(tx, pulled)))
+
+    def _complete_all(self, tx: Transaction, pulled: Sequence[Pulled]) -> tuple[Work, list[Parcel]]:
+        work = self._desk.work()
+        known = store.handoffs(tx, [item.eid for item in pulled], box="in")
+        work.entries = {(eid, "in"): entry for eid, entry in known.items()}
+        referred = {eid for e in known.values() if e.kind == WITHDRAWAL for eid in header_of(e).re}
+        work.entries |= {(eid, "in"): e for eid, e in store.handoffs(tx, referred, box="in").items()}
+        work.cases = store.cases(tx, {entry.case_id for entry in known.values()})
+        for item in pulled:
+            entry = work.entries.get((item.eid, "in"))
+            if entry is not None and entry.state is State.DELIVERED:
+                self._complete(work, entry, item)
+        parcels = work.flush(tx)
+        faults.point("R4")
+        return work, parcels
 
     def _complete(self, work: Work, entry: Entry, item: Pulled) -> None:
         if item.packed is None or item.manifest is None:

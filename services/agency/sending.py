@@ -10,8 +10,9 @@ from services.agency import store
 from services.agency.desk import WITHDRAWAL, Desk, entry_of, fact
 from services.agency.rulebook import Severity
 from services.agency.store import Entry
-from services.agency.work import Work, copy_of
+from services.agency.work import Parcel, Work, copy_of
 from services.chassis import faults
+from services.chassis.database import Transaction
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
 from xieban.errors import Reason, XiebanError, failure
@@ -70,36 +71,37 @@ class Sending:
 
     async def act(self, orders: Sequence[Order]) -> list[Entry | Exception]:
         """Carry out orders of this agency's systems; one refusal does not touch its neighbours."""
+        results, work, parcels = await self._desk.database.write(lambda tx: self._act(tx, orders))
+        faults.point("S2")
+        self._desk.done(work, parcels)
+        return [copy_of(result) if isinstance(result, Entry) else result for result in results]
+
+    def _act(self, tx: Transaction, orders: Sequence[Order]) -> tuple[list[Entry | Exception], Work, list[Parcel]]:
+        work = self._desk.work()
         sends = [order for order in orders if isinstance(order, Send)]
         received = [order.answering for order in sends if order.answering] + [
             o.eid for o in orders if isinstance(o, Decide)
         ]
         referred = {eid for order in sends for eid in order.draft.re}
         results: list[Entry | Exception] = []
-        async with self._desk.database.transaction() as tx:
-            work = self._desk.work()
-            refs = await store.client_refs(tx, {order.draft.client_ref for order in sends})
-            known = {*referred, *(eid for _, eid in refs.values())}
-            work.entries |= {
-                (eid, "in"): e for eid, e in (await store.handoffs(tx, {*received, *referred}, box="in")).items()
-            }
-            work.entries |= {(eid, "out"): e for eid, e in (await store.handoffs(tx, known, box="out")).items()}
-            case_ids = {order.draft.case_id for order in sends} | {e.case_id for e in work.entries.values()}
-            work.cases = await store.cases(tx, case_ids)
-            work.lanes = await store.lanes(tx, case_ids, box="out")
-            for order in orders:
-                try:
-                    if isinstance(order, Send):
-                        results.append(self._send(work, order, refs))
-                    else:
-                        results.append(self._decide(work, order))
-                except XiebanError as error:
-                    results.append(error)
-            parcels = await work.flush(tx)
-            faults.point("S1")
-        faults.point("S2")
-        self._desk.done(work, parcels)
-        return [copy_of(result) if isinstance(result, Entry) else result for result in results]
+        refs = store.client_refs(tx, {order.draft.client_ref for order in sends})
+        known = {*referred, *(eid for _, eid in refs.values())}
+        work.entries |= {(eid, "in"): e for eid, e in store.handoffs(tx, {*received, *referred}, box="in").items()}
+        work.entries |= {(eid, "out"): e for eid, e in store.handoffs(tx, known, box="out").items()}
+        case_ids = {order.draft.case_id for order in sends} | {e.case_id for e in work.entries.values()}
+        work.cases = store.cases(tx, case_ids)
+        work.lanes = store.lanes(tx, case_ids, box="out")
+        for order in orders:
+            try:
+                if isinstance(order, Send):
+                    results.append(self._send(work, order, refs))
+                else:
+                    results.append(self._decide(work, order))
+            except XiebanError as error:
+                results.append(error)
+        parcels = work.flush(tx)
+        faults.point("S1")
+        return results, work, parcels
 
     def _send(self, work: Work, order: Send, refs: dict[str, tuple[str, str]]) -> Entry:
         draft = order.draft

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -14,7 +15,7 @@ import grpc.aio
 from services.agency import convert, store
 from services.agency.desk import WITHDRAWAL
 from services.agency.sending import Decide, Draft, Order, Send
-from services.agency.store import Entry, FactRow
+from services.agency.store import CaseRow, Entry, FactRow
 from services.chassis.batch import Batcher
 from services.chassis.database import Database, Transaction
 from services.chassis.identity import caller
@@ -105,8 +106,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
     async def Withdraw(self, request: handoff_pb2.WithdrawRequest, context: Context) -> handoff_pb2.WithdrawResponse:
         self._check(context)
         wanted = eid(request.eid)
-        async with self._database.read() as tx:
-            entry = (await store.handoffs(tx, [wanted], box="out")).get(wanted)
+        entry = (await self._database.read(lambda tx: store.handoffs(tx, [wanted], box="out"))).get(wanted)
         if entry is None:
             raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
         order = Send(draft=_withdrawal(entry, request.client_ref), trace=_trace())
@@ -115,13 +115,16 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
     async def Get(self, request: handoff_pb2.GetRequest, context: Context) -> handoff_pb2.GetResponse:
         self._check(context)
         wanted = eid(request.eid)
-        async with self._database.read() as tx:
-            found = await store.handoffs(tx, [wanted], box="in") or await store.handoffs(tx, [wanted], box="out")
+
+        def get(tx: Transaction) -> tuple[Entry, list[FactRow], tuple[bytes, bytes, list[bytes]] | None]:
+            found = store.handoffs(tx, [wanted], box="in") or store.handoffs(tx, [wanted], box="out")
             if wanted not in found:
                 raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
-            facts = await store.facts(tx, [wanted])
-            held = (await store.dossiers(tx, [wanted])).get(wanted) if request.with_dossier else None
-        response = handoff_pb2.GetResponse(handoff=convert.handoff_to_pb(found[wanted], facts[wanted]))
+            held = store.dossiers(tx, [wanted]).get(wanted) if request.with_dossier else None
+            return found[wanted], store.facts(tx, [wanted])[wanted], held
+
+        entry, facts, held = await self._database.read(get)
+        response = handoff_pb2.GetResponse(handoff=convert.handoff_to_pb(entry, facts))
         if held is not None:
             manifest = canonical.decode(held[1], Manifest, limit=dossier.MAX_MANIFEST)
             response.dossier.CopyFrom(marshal.dossier_to_pb(dossier.unpack(manifest, held[2])))
@@ -131,15 +134,14 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         self._check(context)
         limit = page_size(request.page_size)
         before = _position(request.page_token)
-        async with self._database.read() as tx:
-            entries = await store.handoffs_page(
-                tx,
-                before=before,
-                limit=limit,
-                case_id=case_id(request.case_id) if request.case_id else "",
-                state=convert.state_from_pb(request.state),
-            )
-            facts = await store.facts(tx, [entry.eid for entry in entries])
+        case = case_id(request.case_id) if request.case_id else ""
+        state = convert.state_from_pb(request.state)
+
+        def page(tx: Transaction) -> tuple[list[Entry], dict[str, list[FactRow]]]:
+            found = store.handoffs_page(tx, before=before, limit=limit, case_id=case, state=state)
+            return found, store.facts(tx, [entry.eid for entry in found])
+
+        entries, facts = await self._database.read(page)
         token = str(entries[-1].seq) if len(entries) == limit else ""
         views = [convert.handoff_to_pb(entry, facts[entry.eid]) for entry in entries]
         return handoff_pb2.ListResponse(handoffs=views, next_page_token=token)
@@ -151,21 +153,12 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         cursor = request.cursor
         while True:
             ringing = self._bell.next
-            async with self._database.read() as tx:
-                page = await self._events(tx, cursor)
+            page = await self._database.read(partial(_events, cursor=cursor))
             if page:
                 yield handoff_pb2.WatchInboxResponse(events=page)
                 cursor = page[-1].cursor
-            else:
-                await ringing.wait()
-
-    async def _events(self, tx: Transaction, cursor: int) -> list[handoff_pb2.InboxEvent]:
-        events = await store.events_after(tx, cursor, limit=WATCH_PAGE)
-        facts = await store.facts(tx, {entry.eid for _, entry in events})
-        return [
-            handoff_pb2.InboxEvent(cursor=number, handoff=convert.handoff_to_pb(entry, facts[entry.eid]))
-            for number, entry in events
-        ]
+            if len(page) < WATCH_PAGE:
+                await ringing.wait()  # rung by every commit since before we looked
 
     async def _decide(self, wanted: str, verdict: FactKind) -> handoff_pb2.Handoff:
         return await self._with_facts(await self._orders.submit(Decide(eid=eid(wanted), verdict=verdict)))
@@ -177,8 +170,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         return await self._with_facts(entry)
 
     async def _with_facts(self, entry: Entry) -> handoff_pb2.Handoff:
-        async with self._database.read() as tx:
-            facts: dict[str, list[FactRow]] = await store.facts(tx, [entry.eid])
+        facts = await self._database.read(lambda tx: store.facts(tx, [entry.eid]))
         return convert.handoff_to_pb(entry, facts[entry.eid])
 
 
@@ -188,9 +180,9 @@ class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
     async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:
         self._check(context)
         wanted = case_id(request.case_id)
-        async with self._database.read() as tx:
-            rows = await store.cases(tx, [wanted])
-            counts = await store.case_handoff_counts(tx, [wanted])
+        rows, counts = await self._database.read(
+            lambda tx: (store.cases(tx, [wanted]), store.case_handoff_counts(tx, [wanted]))
+        )
         if wanted not in rows:
             raise failure(Reason.CASE_NOT_FOUND, case=wanted)
         return case_pb2.GetCaseResponse(case=convert.case_to_pb(rows[wanted], handoffs=counts.get(wanted, 0)))
@@ -200,12 +192,24 @@ class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
         limit = page_size(request.page_size)
         at, _, last = request.page_token.partition("-")
         before = (_position(at), last)
-        async with self._database.read() as tx:
-            rows = await store.cases_page(tx, before=before, limit=limit)
-            counts = await store.case_handoff_counts(tx, [row.case_id for row in rows])
+
+        def page(tx: Transaction) -> tuple[list[CaseRow], dict[str, int]]:
+            found = store.cases_page(tx, before=before, limit=limit)
+            return found, store.case_handoff_counts(tx, [row.case_id for row in found])
+
+        rows, counts = await self._database.read(page)
         token = f"{rows[-1].opened_at}-{rows[-1].case_id}" if len(rows) == limit else ""
         cases = [convert.case_to_pb(row, handoffs=counts.get(row.case_id, 0)) for row in rows]
         return case_pb2.ListCasesResponse(cases=cases, next_page_token=token)
+
+
+def _events(tx: Transaction, *, cursor: int) -> list[handoff_pb2.InboxEvent]:
+    events = store.events_after(tx, cursor, limit=WATCH_PAGE)
+    facts = store.facts(tx, {entry.eid for _, entry in events})
+    return [
+        handoff_pb2.InboxEvent(cursor=number, handoff=convert.handoff_to_pb(entry, facts[entry.eid]))
+        for number, entry in events
+    ]
 
 
 def _position(token: str) -> int:

@@ -1,6 +1,6 @@
 """The desk's tables, read and written in batches. SQL lives here and nowhere else in the agency.
 
-Noun-first: readers run over a transaction, writers give the statement for `Transaction.write`; none of them decides anything.
+Noun-first: readers run over a transaction, writers give the statement for `Transaction.many`; none of them decides anything.
 The portable subset of SQL only (see `services.chassis.database`).
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,7 +25,7 @@ DossierRow = tuple[str, bytes, bytes, Sequence[bytes]]
 
 @dataclass(slots=True)
 class Entry:
-    """A handoff in one box. `sealed` is the envelope as carried."""
+    """A handoff in one box, fields in the order its row is read. `sealed` is the envelope as carried."""
 
     eid: str
     box: Box
@@ -40,13 +40,13 @@ class Entry:
     to_agency: str
     to_office: str
     outcome: str
-    state: State
     inc: int
     lane_seq: int
-    parked: bool
     sent_at: int
     trace: str
     sealed: bytes
+    state: State
+    parked: bool
 
 
 @dataclass(slots=True)
@@ -74,29 +74,30 @@ _COLUMNS = tuple(Entry.__slots__)
 _ENTRY = ", ".join(_COLUMNS)
 
 
-def _entry(row: Row) -> Entry:
-    values = {name: row[name] for name in _COLUMNS}
-    return Entry(**{**values, "state": State(values["state"]), "parked": bool(values["parked"])})
+def _entry(values: Iterable[Any]) -> Entry:
+    entry = Entry(*values)
+    entry.state, entry.parked = State(entry.state), bool(entry.parked)
+    return entry
 
 
-async def handoffs(tx: Transaction, eids: Iterable[str], *, box: Box) -> dict[str, Entry]:
+def handoffs(tx: Transaction, eids: Iterable[str], *, box: Box) -> dict[str, Entry]:
     wanted = list(eids)
     if not wanted:
         return {}
     sql = f"SELECT {_ENTRY} FROM handoff WHERE box = ? AND eid IN ({placeholders(len(wanted))})"
-    return {row["eid"]: _entry(row) for row in await tx.all(sql, (box, *wanted))}
+    return {row["eid"]: _entry(row) for row in tx.all(sql, (box, *wanted))}
 
 
-async def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
+def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
     """Eids of received handoffs by (agency, incarnation, handoff id): the identity that may have one content only."""
     wanted = list(ids)
     if not wanted:
         return {}
     sql = f"SELECT eid, from_agency, inc, handoff_id FROM handoff WHERE box = 'in' AND handoff_id IN ({placeholders(len(wanted))})"
-    return {(row["from_agency"], row["inc"], row["handoff_id"]): row["eid"] for row in await tx.all(sql, wanted)}
+    return {(row["from_agency"], row["inc"], row["handoff_id"]): row["eid"] for row in tx.all(sql, wanted)}
 
 
-async def handoffs_open_of_case(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
+def handoffs_open_of_case(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
     """Sent handoffs of these cases that their receivers have not settled."""
     wanted = list(case_ids)
     if not wanted:
@@ -105,23 +106,23 @@ async def handoffs_open_of_case(tx: Transaction, case_ids: Iterable[str]) -> lis
         f"SELECT {_ENTRY} FROM handoff WHERE box = 'out' AND state IN ('sent', 'delivered', 'complete')"
         f" AND case_id IN ({placeholders(len(wanted))})"
     )
-    return [_entry(row) for row in await tx.all(sql, wanted)]
+    return [_entry(row) for row in tx.all(sql, wanted)]
 
 
-async def handoffs_parked(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
+def handoffs_parked(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:
     wanted = list(case_ids)
     if not wanted:
         return []
     sql = f"SELECT {_ENTRY} FROM handoff WHERE box = 'in' AND parked = 1 AND case_id IN ({placeholders(len(wanted))}) ORDER BY lane_seq"
-    return [_entry(row) for row in await tx.all(sql, wanted)]
+    return [_entry(row) for row in tx.all(sql, wanted)]
 
 
-async def handoffs_to_pull(tx: Transaction) -> list[Entry]:
+def handoffs_to_pull(tx: Transaction) -> list[Entry]:
     sql = f"SELECT {_ENTRY} FROM handoff WHERE box = 'in' AND state = 'delivered' AND parked = 0 ORDER BY seq"
-    return [_entry(row) for row in await tx.all(sql)]
+    return [_entry(row) for row in tx.all(sql)]
 
 
-async def handoffs_page(tx: Transaction, *, before: int, limit: int, case_id: str = "", state: str = "") -> list[Entry]:
+def handoffs_page(tx: Transaction, *, before: int, limit: int, case_id: str = "", state: str = "") -> list[Entry]:
     """Newest first, with seq below `before`."""
     sql = f"SELECT {_ENTRY} FROM handoff WHERE seq < ?"
     params: list[str | int] = [before]
@@ -131,7 +132,7 @@ async def handoffs_page(tx: Transaction, *, before: int, limit: int, case_id: st
     if state:
         sql += " AND state = ?"
         params.append(state)
-    return [_entry(row) for row in await tx.all(f"{sql} ORDER BY seq DESC LIMIT {limit}", params)]
+    return [_entry(row) for row in tx.all(f"{sql} ORDER BY seq DESC LIMIT {limit}", params)]
 
 
 def handoffs_insert(entries: Sequence[Entry]) -> Statement:
@@ -139,7 +140,7 @@ def handoffs_insert(entries: Sequence[Entry]) -> Statement:
     return (sql, [
             (
                 e.eid, e.box, e.seq, e.handoff_id, e.client_ref, e.kind, e.case_id, e.stage, e.from_agency, e.from_office,
-                e.to_agency, e.to_office, e.outcome, e.state, e.inc, e.lane_seq, int(e.parked), e.sent_at, e.trace, e.sealed,
+                e.to_agency, e.to_office, e.outcome, e.inc, e.lane_seq, e.sent_at, e.trace, e.sealed, e.state, int(e.parked),
             )
             for e in entries
         ],
@@ -151,31 +152,31 @@ def handoffs_update(entries: Sequence[Entry]) -> Statement:
     return (sql, [(e.state, int(e.parked), e.eid, e.box) for e in entries])
 
 
-async def cases(tx: Transaction, case_ids: Iterable[str]) -> dict[str, CaseRow]:
+def cases(tx: Transaction, case_ids: Iterable[str]) -> dict[str, CaseRow]:
     wanted = list(set(case_ids))
     if not wanted:
         return {}
     sql = f"SELECT * FROM case_file WHERE case_id IN ({placeholders(len(wanted))})"
-    return {row["case_id"]: _case(row) for row in await tx.all(sql, wanted)}
+    return {row["case_id"]: _case(row) for row in tx.all(sql, wanted)}
 
 
-async def cases_page(tx: Transaction, *, before: tuple[int, str], limit: int) -> list[CaseRow]:
+def cases_page(tx: Transaction, *, before: tuple[int, str], limit: int) -> list[CaseRow]:
     """Newest first by opening time, then id."""
     sql = (
         "SELECT * FROM case_file WHERE opened_at < ? OR (opened_at = ? AND case_id < ?)"
         f" ORDER BY opened_at DESC, case_id DESC LIMIT {limit}"
     )
-    return [_case(row) for row in await tx.all(sql, (before[0], before[0], before[1]))]
+    return [_case(row) for row in tx.all(sql, (before[0], before[0], before[1]))]
 
 
-async def case_handoff_counts(tx: Transaction, case_ids: Sequence[str]) -> dict[str, int]:
+def case_handoff_counts(tx: Transaction, case_ids: Sequence[str]) -> dict[str, int]:
     if not case_ids:
         return {}
     sql = (
         "SELECT case_id, COUNT(DISTINCT eid) AS n FROM handoff"
         f" WHERE case_id IN ({placeholders(len(case_ids))}) GROUP BY case_id"
     )
-    return {row["case_id"]: row["n"] for row in await tx.all(sql, case_ids)}
+    return {row["case_id"]: row["n"] for row in tx.all(sql, case_ids)}
 
 
 def _case(row: Row) -> CaseRow:
@@ -205,7 +206,7 @@ def cases_write(rows: Sequence[CaseRow]) -> Statement:
     )  # fmt: skip
 
 
-async def lanes(tx: Transaction, case_ids: Iterable[str], *, box: Box) -> dict[LaneKey, tuple[int, str]]:
+def lanes(tx: Transaction, case_ids: Iterable[str], *, box: Box) -> dict[LaneKey, tuple[int, str]]:
     """Last sequence number and its eid, by lane."""
     wanted = list(set(case_ids))
     if not wanted:
@@ -213,7 +214,7 @@ async def lanes(tx: Transaction, case_ids: Iterable[str], *, box: Box) -> dict[L
     sql = f"SELECT * FROM lane WHERE box = ? AND case_id IN ({placeholders(len(wanted))})"
     return {
         (row["case_id"], row["from_agency"], row["to_agency"], box): (row["seq"], row["head"])
-        for row in await tx.all(sql, (box, *wanted))
+        for row in tx.all(sql, (box, *wanted))
     }
 
 
@@ -225,26 +226,26 @@ def lanes_write(lanes: dict[LaneKey, tuple[int, str]]) -> Statement:
     return (sql, [(*key, seq, head) for key, (seq, head) in lanes.items()])
 
 
-async def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, str]]:
+def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, str]]:
     """(digest of the draft, eid) by document number."""
     wanted = list(refs)
     if not wanted:
         return {}
     sql = f"SELECT * FROM client_ref WHERE client_ref IN ({placeholders(len(wanted))})"
-    return {row["client_ref"]: (row["digest"], row["eid"]) for row in await tx.all(sql, wanted)}
+    return {row["client_ref"]: (row["digest"], row["eid"]) for row in tx.all(sql, wanted)}
 
 
 def client_refs_insert(rows: Sequence[tuple[str, str, str]]) -> Statement:
     return ("INSERT INTO client_ref (client_ref, digest, eid) VALUES (?, ?, ?)", rows)
 
 
-async def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]]:
+def facts(tx: Transaction, eids: Iterable[str]) -> dict[str, list[FactRow]]:
     """Facts by handoff, in order of time; facts of one instant in the order of the ladder."""
     wanted = list(eids)
     found: dict[str, list[FactRow]] = {eid: [] for eid in wanted}
     if wanted:
         sql = f"SELECT * FROM receipt_fact WHERE eid IN ({placeholders(len(wanted))}) "
-        for row in await tx.all(sql, wanted):
+        for row in tx.all(sql, wanted):
             fact = Fact(
                 of=row["eid"],
                 kind=row["kind"],
@@ -273,13 +274,13 @@ def facts_insert(rows: Sequence[FactRow]) -> Statement:
     )  # fmt: skip
 
 
-async def receipts_known(tx: Transaction, eids: Iterable[str]) -> set[str]:
+def receipts_known(tx: Transaction, eids: Iterable[str]) -> set[str]:
     """Which of these received receipts are here already."""
     wanted = list(eids)
     if not wanted:
         return set()
     sql = f"SELECT eid FROM receipt WHERE box = 'in' AND eid IN ({placeholders(len(wanted))})"
-    return {row["eid"] for row in await tx.all(sql, wanted)}
+    return {row["eid"] for row in tx.all(sql, wanted)}
 
 
 def receipts_insert(rows: Sequence[tuple[str, Box, str, int, str, bytes]]) -> Statement:
@@ -287,14 +288,14 @@ def receipts_insert(rows: Sequence[tuple[str, Box, str, int, str, bytes]]) -> St
     return ("INSERT INTO receipt (eid, box, peer, at, trace, sealed) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
-async def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
+def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
     """Own receipts (eid, peer, trace, sealed) that state anything about these handoffs."""
     sql = (
         "SELECT DISTINCT receipt.eid, receipt.peer, receipt.trace, receipt.sealed FROM receipt"
         " JOIN receipt_fact ON receipt_fact.receipt = receipt.eid"
         f" WHERE receipt.box = 'out' AND receipt_fact.eid IN ({placeholders(len(eids))})"
     )
-    return await tx.all(sql, eids)
+    return tx.all(sql, eids)
 
 
 def outbox_insert(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
@@ -307,7 +308,7 @@ def outbox_finish(rows: Sequence[tuple[str, str]]) -> Statement:
     return ("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
 
 
-async def outbox_pending(tx: Transaction) -> list[Row]:
+def outbox_pending(tx: Transaction) -> list[Row]:
     """Everything unfinished: eid, audience, what, receiver, trace, sealed."""
     handoff = (
         "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN handoff"
@@ -317,11 +318,11 @@ async def outbox_pending(tx: Transaction) -> list[Row]:
         "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN receipt"
         " ON receipt.eid = outbox.eid AND receipt.box = 'out' WHERE done = 0 AND what = 'receipt' ORDER BY receipt.at"
     )
-    return [*await tx.all(handoff), *await tx.all(receipt)]
+    return [*tx.all(handoff), *tx.all(receipt)]
 
 
-async def outbox_unfinished(tx: Transaction) -> int:
-    row = await tx.one("SELECT COUNT(*) AS n FROM outbox WHERE done = 0")
+def outbox_unfinished(tx: Transaction) -> int:
+    row = tx.one("SELECT COUNT(*) AS n FROM outbox WHERE done = 0")
     return int(row["n"]) if row else 0
 
 
@@ -339,17 +340,13 @@ def dossier_files_insert(rows: Sequence[DossierRow]) -> Statement:
     )
 
 
-async def dossiers(tx: Transaction, eids: Sequence[str]) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
+def dossiers(tx: Transaction, eids: Sequence[str]) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
     """(salt, manifest, contents) of the dossiers held here, by handoff."""
     if not eids:
         return {}
     wanted = placeholders(len(eids))
-    rows, files = await tx.query(
-        [
-            (f"SELECT eid, salt, manifest FROM dossier WHERE eid IN ({wanted})", eids),
-            (f"SELECT eid, content FROM dossier_file WHERE eid IN ({wanted}) ORDER BY eid, number", eids),
-        ]
-    )
+    rows = tx.all(f"SELECT eid, salt, manifest FROM dossier WHERE eid IN ({wanted})", eids)
+    files = tx.all(f"SELECT eid, content FROM dossier_file WHERE eid IN ({wanted}) ORDER BY eid, number", eids)
     found: dict[str, tuple[bytes, bytes, list[bytes]]] = {
         row["eid"]: (row["salt"], row["manifest"], []) for row in rows
     }
@@ -363,21 +360,21 @@ def events_insert(rows: Sequence[tuple[int, str, Box, str, int]]) -> Statement:
     return ("INSERT INTO inbox_event (seq, eid, box, state, at) VALUES (?, ?, ?, ?, ?)", rows)
 
 
-async def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[tuple[int, Entry]]:
+def events_after(tx: Transaction, cursor: int, *, limit: int) -> list[tuple[int, Entry]]:
     """Events in order, each with its handoff as it was at that moment, not as it is now."""
-    columns = ", ".join(f"handoff.{name}" for name in _COLUMNS if name != "state")
+    columns = ", ".join(f"inbox_event.{name}" if name == "state" else f"handoff.{name}" for name in _COLUMNS)
     sql = (
-        f"SELECT inbox_event.seq AS number, inbox_event.state, {columns} FROM inbox_event JOIN handoff"
+        f"SELECT inbox_event.seq, {columns} FROM inbox_event JOIN handoff"
         " ON handoff.eid = inbox_event.eid AND handoff.box = inbox_event.box"
         f" WHERE inbox_event.seq > ? ORDER BY inbox_event.seq LIMIT {limit}"
     )
-    return [(row["number"], _entry(row)) for row in await tx.all(sql, (cursor,))]
+    return [(number, _entry(values)) for number, *values in tx.all(sql, (cursor,))]
 
 
-async def last_numbers(tx: Transaction) -> tuple[int, int]:
+def last_numbers(tx: Transaction) -> tuple[int, int]:
     """Highest handoff seq and event seq given so far."""
-    handoff = await tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM handoff")
-    event = await tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM inbox_event")
+    handoff = tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM handoff")
+    event = tx.one("SELECT COALESCE(MAX(seq), 0) AS n FROM inbox_event")
     return (int(handoff["n"]) if handoff else 0, int(event["n"]) if event else 0)
 
 
@@ -387,16 +384,16 @@ def refused_insert(rows: Sequence[tuple[str, str, str, int]]) -> Statement:
     return (sql, rows)
 
 
-async def refused_known(tx: Transaction, digests: Iterable[str]) -> set[str]:
+def refused_known(tx: Transaction, digests: Iterable[str]) -> set[str]:
     wanted = list(digests)
     if not wanted:
         return set()
-    rows = await tx.all(f"SELECT digest FROM refused WHERE digest IN ({placeholders(len(wanted))})", wanted)
+    rows = tx.all(f"SELECT digest FROM refused WHERE digest IN ({placeholders(len(wanted))})", wanted)
     return {row["digest"] for row in rows}
 
 
-async def incarnation(tx: Transaction) -> int:
+def incarnation(tx: Transaction) -> int:
     """This node's incarnation, 1 for a new database."""
-    await tx.run("INSERT INTO node (name, value) VALUES ('incarnation', '1') ON CONFLICT (name) DO NOTHING")
-    row = await tx.one("SELECT value FROM node WHERE name = 'incarnation'")
+    tx.run("INSERT INTO node (name, value) VALUES ('incarnation', '1') ON CONFLICT (name) DO NOTHING")
+    row = tx.one("SELECT value FROM node WHERE name = 'incarnation'")
     return int(row["value"]) if row else 1

@@ -136,7 +136,7 @@ class Work:
         self._heard_facts.append(FactRow(fact=fact, receipt=receipt))
         self._climb(entry, fact)
 
-    async def flush(self, tx: Transaction) -> list[Parcel]:
+    def flush(self, tx: Transaction) -> list[Parcel]:
         """Write everything and return what the relay has to carry, receipts first."""
         receipts, parcels = self._seal_facts()
         own = [row for rows in receipts for row in rows[1]]
@@ -152,23 +152,22 @@ class Work:
                 )
             )
         fresh = {(entry.eid, entry.box) for entry in self._added}
-        await tx.write(
-            [
-                store.cases_write([self.cases[case_id] for case_id in sorted(self._cases_changed)]),
-                store.handoffs_insert(self._added),
-                store.handoffs_update([entry for key, entry in self._changed.items() if key not in fresh]),
-                store.client_refs_insert(self._refs),
-                store.lanes_write({key: self.lanes[key] for key in self._lanes_changed}),
-                store.dossiers_insert(self._dossiers),
-                store.dossier_files_insert(self._dossiers),
-                store.receipts_insert([*(row for row, _ in receipts), *self._heard_receipts]),
-                store.facts_insert([*own, *self._heard_facts]),
-                store.outbox_insert([row for parcel in parcels for row in _outbox_rows(parcel)]),
-                store.outbox_finish(self.finished),
-                store.events_insert(self._events),
-                store.refused_insert(self._refused),
-            ]
-        )
+        for sql, rows in (
+            store.cases_write([self.cases[case_id] for case_id in sorted(self._cases_changed)]),
+            store.handoffs_insert(self._added),
+            store.handoffs_update([entry for key, entry in self._changed.items() if key not in fresh]),
+            store.client_refs_insert(self._refs),
+            store.lanes_write({key: self.lanes[key] for key in self._lanes_changed}),
+            store.dossiers_insert(self._dossiers),
+            store.dossier_files_insert(self._dossiers),
+            store.receipts_insert([*(row for row, _ in receipts), *self._heard_receipts]),
+            store.facts_insert([*own, *self._heard_facts]),
+            store.outbox_insert([row for parcel in parcels for row in _outbox_rows(parcel)]),
+            store.outbox_finish(self.finished),
+            store.events_insert(self._events),
+            store.refused_insert(self._refused),
+        ):
+            tx.many(sql, rows)
         return parcels
 
     def _climb(self, entry: Entry, fact: Fact) -> None:

@@ -2,17 +2,19 @@
 
 The face is engine-neutral. Callers write SQL in the portable subset (SQLite and PostgreSQL both take it): `?` parameters, no engine's
 own functions or pragmas; `ON CONFLICT DO NOTHING`, `RETURNING` and `IN (…)` through `placeholders` are fine. Times are integers of
-microseconds. Each call is one hop to the engine, so work in batches: read with IN, write with `many`.
-What must not go in: any table's name, any network call; a transaction never waits for the network.
+microseconds. A transaction is a plain function that runs in the thread of its connection, from BEGIN to COMMIT in one go: it cannot
+wait for the network or for anything else, and it costs one change of threads however many statements it has.
+What must not go in: any table's name.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import itertools
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar, cast
@@ -28,8 +30,6 @@ T = TypeVar("T")
 Value = str | int | float | bytes | None
 Statement = tuple[str, Sequence[tuple[Value, ...]]]
 """SQL and the rows to run it with; no rows means there is nothing to do."""
-Query = tuple[str, Sequence[Value]]
-"""SELECT and its parameters."""
 READERS: Final = 2
 BUSY_TIMEOUT_MS: Final = 5_000
 # After these SQLite result codes nothing the file says may be trusted, and an fsync that failed once must not be tried again.
@@ -40,6 +40,8 @@ class Row(Protocol):
     """One row, by column name (or position)."""
 
     def __getitem__(self, key: str | int, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
     def keys(self) -> Iterable[str]: ...
 
@@ -56,91 +58,63 @@ def placeholders(count: int) -> str:
 
 
 class Transaction:
-    """What runs between BEGIN and COMMIT. Valid only inside its `async with`; each method is one hop."""
+    """What a body works with between BEGIN and COMMIT. Valid only inside it, in its thread."""
 
-    def __init__(self, database: Database, connection: aiosqlite.Connection, *, begin: str) -> None:
-        self._database = database
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._begin = begin  # runs with the first statement, in its hop
         self._ended: str | None = None
 
-    async def all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+    def all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Every row of a SELECT, or of a RETURNING clause."""
-        return (await self.query([(sql, params)]))[0]
+        return cast(list[Row], self._execute(self._connection.execute, sql, params).fetchall())
 
-    async def one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
+    def one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
         """The first row, or None. Callers who may meet many rows say LIMIT 1."""
-        rows = await self.all(sql, params)
+        rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    async def run(self, sql: str, params: Sequence[Value] = ()) -> None:
+    def run(self, sql: str, params: Sequence[Value] = ()) -> None:
         """A statement whose rows nobody wants. To learn whether it did anything, use RETURNING and `all`."""
-        await self.query([(sql, params)])
+        self._execute(self._connection.execute, sql, params)
 
-    async def many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> None:
+    def many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> None:
         """The same statement for every tuple of `rows`; none is a no-op."""
-        await self.write([(sql, rows)])
-
-    async def write(self, statements: Sequence[Statement]) -> None:
-        """Several statements, each for every tuple of its rows, in order and in one hop."""
-        wanted = [(sql, rows) for sql, rows in statements if rows]
-        if wanted:
-            await self._hop(_write, wanted)
-
-    async def query(self, queries: Sequence[Query]) -> list[list[Row]]:
-        """The rows of several SELECTs, in order and in one hop."""
-        return cast(list[list[Row]], await self._hop(_query, queries)) if queries else []
-
-    async def _hop(self, work: Callable[[sqlite3.Connection, Any], Any], argument: Any) -> Any:
-        if self._ended is not None:
-            raise RuntimeError(f"transaction is over: {self._ended}")
-        begin, self._begin = self._begin, ""
-
-        def run() -> Any:
-            connection = self._connection._conn
-            if begin:
-                connection.execute(begin)
-            return work(connection, argument)
-
-        try:
-            # aiosqlite has no public call for several statements in one hop, and a hop costs more than a statement.
-            return await self._connection._execute(run)  # type: ignore[no-untyped-call]
-        except sqlite3.Error as error:
-            if not self._connection.in_transaction:
-                # SQLite has rolled back by itself (disk full, for one). A caller that swallowed this error would otherwise
-                # go on in autocommit and leave half a transaction behind.
-                self._ended = "the engine rolled it back"
-            raise self._database.translate(error) from error
+        if rows:
+            self._execute(self._connection.executemany, sql, rows)
 
     def end(self, why: str) -> None:
         """No statement may run through this object any more."""
         self._ended = self._ended or why
 
     @property
-    def begun(self) -> bool:
-        """False while nothing has been asked of it."""
-        return not self._begin
-
-    @property
     def rolled_back(self) -> bool:
         """True when the engine itself has given the transaction up."""
         return self._ended is not None
 
+    def _execute(self, how: Callable[..., sqlite3.Cursor], sql: str, params: Sequence[Any]) -> sqlite3.Cursor:
+        if self._ended is not None:
+            raise RuntimeError(f"transaction is over: {self._ended}")
+        try:
+            return how(sql, params)
+        except sqlite3.Error:
+            if not self._connection.in_transaction:
+                # SQLite has rolled back by itself (disk full, for one). A body that swallowed this error would otherwise
+                # go on in autocommit and leave half a transaction behind.
+                self._ended = "the engine rolled it back"
+            raise
+
 
 class Database:
-    """SQLite behind the neutral face: WAL, synchronous=FULL, one write connection, a few read connections."""
+    """SQLite behind the neutral face: WAL, synchronous=FULL, one write connection, a few read connections, a thread each."""
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, readers: Sequence[aiosqlite.Connection]) -> None:
         self._path = path
         self._writer = writer
         self._readers = list(readers)
-        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
-        for reader in readers:
-            self._idle.put_nowait(reader)
-        self._turn = asyncio.Lock()
-        self._owner: asyncio.Task[Any] | None = None
+        self._turns = itertools.cycle(self._readers)
         self._fatal: FatalStorage | None = None
         self._failed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def open(cls, path: Path, *, migrations: Path) -> Database:
@@ -166,103 +140,79 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Wait for the running write transaction, then close every connection (their threads would keep the process alive)."""
-        async with self._turn:
-            for connection in (*self._readers, self._writer):
-                await _finished(connection.close())
+        """Close every connection after what was asked of it before (their threads would keep the process alive)."""
+        for connection in (*self._readers, self._writer):
+            await _finished(connection.close())
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """Read and write, one at a time in the whole process: committed when the block ends, rolled back when it raises.
+    async def write(self, body: Callable[[Transaction], T]) -> T:
+        """Run `body` reading and writing, one at a time in the whole process: committed when it returns, rolled back when it raises.
 
-        A cancelled block is rolled back; a cancellation that arrives during COMMIT waits for it, so that the connection is clean
-        for the next writer (the outcome is then like a crash after commit: done, though the caller was not told).
+        A caller cancelled meanwhile waits for the end all the same; the outcome is then like a crash after the commit: done, though
+        nobody was told. `body` runs in another thread than the loop, with the caller's context variables.
         """
-        task = asyncio.current_task()
-        if self._owner is not None and self._owner is task:
-            raise RuntimeError("a transaction inside a transaction would wait for itself")
-        async with self._turn:
-            self._raise_if_fatal()
-            self._owner = task
-            try:
-                async with self._begun(self._writer, "BEGIN IMMEDIATE") as transaction:
-                    yield transaction
-            finally:
-                self._owner = None
+        return cast(T, await _finished(self._run(self._writer, "BEGIN IMMEDIATE", body)))
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[Transaction]:
-        """Read only, beside the writer: one snapshot of the last commit for the whole block."""
-        self._raise_if_fatal()
-        reader = await self._idle.get()
-        try:
-            async with self._begun(reader, "BEGIN DEFERRED") as transaction:
-                yield transaction
-        finally:
-            self._idle.put_nowait(reader)
+    async def read(self, body: Callable[[Transaction], T]) -> T:
+        """Run `body` beside the writer, reading only: one snapshot of the last commit for all of it."""
+        return await self._run(next(self._turns), "BEGIN DEFERRED", body)
 
     async def watch(self) -> None:
         """Run this among the process's tasks: returns never, raises FatalStorage once the disk has failed anywhere."""
         await self._failed.wait()
         self._raise_if_fatal()
 
-    def translate(self, error: sqlite3.Error) -> BaseException:
+    async def _run(self, connection: aiosqlite.Connection, begin: str, body: Callable[[Transaction], T]) -> T:
+        self._raise_if_fatal()
+        context = contextvars.copy_context()
+
+        def work() -> T:
+            self._raise_if_fatal()  # the disk may have failed while this waited for its turn
+            try:
+                return context.run(_carry_out, connection._conn, begin, body)
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
+
+        # aiosqlite has no public call for more than a statement at a time, and changing threads costs more than a statement.
+        return cast(T, await connection._execute(work))  # type: ignore[no-untyped-call]
+
+    def _translate(self, error: sqlite3.Error) -> BaseException:
         """The error to raise instead of the engine's own."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
         if code == sqlite3.SQLITE_FULL:
             log.error("storage is full: writes fail until there is room, reads go on")
             return _storage_full()
-        if code in FATAL_CODES:
+        if code in FATAL_CODES or isinstance(error, _RollbackFailed):
             self._fatal = FatalStorage(f"{self._path.name}: {getattr(error, 'sqlite_errorname', 'SQLITE_IOERR')}")
-            self._failed.set()
+            self._loop.call_soon_threadsafe(self._failed.set)
             return self._fatal
         return error
-
-    @asynccontextmanager
-    async def _begun(self, connection: aiosqlite.Connection, begin: str) -> AsyncIterator[Transaction]:
-        transaction = Transaction(self, connection, begin=begin)
-        try:
-            yield transaction
-            if transaction.rolled_back:
-                raise RuntimeError("the block went on after its transaction had failed")
-            if transaction.begun:
-                await self._commit(connection)
-        except BaseException:
-            # Runs after whatever statement is still under way: the connection's thread takes its calls in order.
-            await _finished(self._rollback(connection))
-            raise
-        finally:
-            transaction.end("its block has ended")
-
-    async def _commit(self, connection: aiosqlite.Connection) -> None:
-        try:
-            await _finished(connection.execute_fetchall("COMMIT"))
-        except sqlite3.Error as error:
-            raise self.translate(error) from error
-
-    async def _rollback(self, connection: aiosqlite.Connection) -> None:
-        try:
-            await connection.rollback()  # a no-op when the engine has rolled back already
-        except sqlite3.Error as error:
-            # A connection that cannot roll back would carry this transaction's rows into the next commit.
-            translated = self.translate(error)
-            if not isinstance(translated, FatalStorage):
-                self._fatal = FatalStorage(f"{self._path.name}: rollback failed")
-                self._failed.set()
-            self._raise_if_fatal()
 
     def _raise_if_fatal(self) -> None:
         if self._fatal is not None:
             raise FatalStorage(*self._fatal.args)
 
 
-def _write(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
-    for sql, rows in statements:
-        connection.executemany(sql, rows)
+class _RollbackFailed(sqlite3.Error):
+    """A connection that cannot roll back would carry this transaction's rows into the next commit."""
 
 
-def _query(connection: sqlite3.Connection, queries: Sequence[Query]) -> list[list[Any]]:
-    return [connection.execute(sql, params).fetchall() for sql, params in queries]
+def _carry_out(connection: sqlite3.Connection, begin: str, body: Callable[[Transaction], T]) -> T:
+    connection.execute(begin)
+    transaction = Transaction(connection)
+    try:
+        result = body(transaction)
+        if transaction.rolled_back:
+            raise RuntimeError("the body went on after its transaction had failed")
+        connection.execute("COMMIT")
+    except BaseException:
+        try:
+            connection.rollback()  # a no-op when the engine has rolled back already
+        except sqlite3.Error as error:
+            raise _RollbackFailed(*error.args) from error
+        raise
+    finally:
+        transaction.end("its body has ended")
+    return result
 
 
 async def _connect(path: Path, *, read_only: bool) -> aiosqlite.Connection:

@@ -60,7 +60,7 @@ class ConsumerSpec(Protocol):
     @property
     def durable(self) -> str: ...
     @property
-    def subjects(self) -> Sequence[str]: ...
+    def pattern(self) -> str: ...
     @property
     def ack_wait_seconds(self) -> int: ...
     @property
@@ -132,7 +132,10 @@ class Session:
         session: Session | None = None
 
         async def on_error(error: Exception) -> None:
-            log.debug("broker client: %s", type(error).__name__)
+            if "violation" in str(error).lower():
+                log.error("the broker denies: %s", error, extra={"bus": name})
+            else:
+                log.debug("broker client: %s", type(error).__name__)
 
         async def on_closed() -> None:
             if session is not None:
@@ -270,9 +273,11 @@ class Session:
             "ack_wait": int(spec.ack_wait_seconds * SECOND_NS),
             "max_deliver": spec.max_deliver,
             "max_ack_pending": MAX_ACK_PENDING,
-            "filter_subjects": list(spec.subjects),
+            "filter_subject": spec.pattern,
         }
-        await self._api(f"CONSUMER.CREATE.{spec.stream}.{spec.durable}", {"stream_name": spec.stream, "config": config})
+        # With the pattern in the subject the broker's permissions decide which patterns a node may read.
+        verb = f"CONSUMER.CREATE.{spec.stream}.{spec.durable}.{spec.pattern}"
+        await self._api(verb, {"stream_name": spec.stream, "config": config})
 
     async def pull(self, spec: ConsumerSpec, *, reply: str, count: int, expires: float, heartbeat: float) -> None:
         """Ask for the next `count` messages, to be sent to `reply` as they come."""

@@ -11,7 +11,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.chassis.clock import SandboxClock
+from services.chassis.clock import SHANGHAI, Clock, SandboxClock, SystemClock
 from services.chassis.identity import caller
 from xieban.errors import Reason, failure
 from xieban.wire.v1 import sandbox_pb2, sandbox_pb2_grpc
@@ -47,22 +47,27 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         backlog: Callable[[], Awaitable[Backlog]],
         changed: Callable[[], asyncio.Event] | None = None,
         due: Callable[[], Awaitable[None]] = nothing_due,
+        machine: Clock | None = None,
     ) -> None:
         self._city = city
         self._clock = clock
         self._backlog = backlog
         self._changed = changed
         self._due = due
+        self._machine = machine or SystemClock()
 
     async def GetClock(self, request: sandbox_pb2.GetClockRequest, context: Context) -> sandbox_pb2.GetClockResponse:
         self._check(context)
-        return sandbox_pb2.GetClockResponse(now=_pb(self._clock.now()))
+        # Nothing but a call moves a sandbox's legal time.
+        return sandbox_pb2.GetClockResponse(
+            now=_pb(self._clock.now()), machine_time=_pb(self._machine.now()), frozen=True
+        )
 
     async def AdvanceClock(
         self, request: sandbox_pb2.AdvanceClockRequest, context: Context
     ) -> sandbox_pb2.AdvanceClockResponse:
         self._check(context)
-        self._clock.advance(request.to.ToDatetime(tzinfo=UTC))
+        self._clock.advance(asked_time(request))
         await self._due()
         return sandbox_pb2.AdvanceClockResponse(now=_pb(self._clock.now()))
 
@@ -95,6 +100,14 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         peer = caller(context)
         if (peer.city, peer.agency, peer.role) != (self._city, "operator", "sandbox"):
             raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+
+
+def asked_time(request: sandbox_pb2.AdvanceClockRequest) -> datetime:
+    """Where the clock is to go. Errors: FIELD_INVALID."""
+    try:
+        return request.to.ToDatetime(tzinfo=UTC).astimezone(SHANGHAI)
+    except (ValueError, OverflowError) as error:
+        raise failure(Reason.FIELD_INVALID, field="to", detail="不是可以表示的时间") from error
 
 
 def _pb(at: datetime) -> Timestamp:

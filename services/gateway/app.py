@@ -50,6 +50,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str
     page: str
     nats: str
+    nats_key: Path
     database: Path
     directory: Path
     seal_key: Path
@@ -104,7 +105,8 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
         await Bus.connect(
             config.nats,
             name="gateway",
-            inbox_prefix="_INBOX_gateway",
+            inbox_prefix=subjects.inbox(Agency.GATEWAY),
+            nkey_seed=config.nats_key,
             streams=[subjects.stream(place.token)],
             clock=clock,
         )
@@ -118,10 +120,10 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     process.tasks.create_task(watch.run(), name="watch")
     process.tasks.create_task(issuer.run(), name="issue-tickets")
     process.tasks.create_task(
-        bus.consume(consumer, ingest.batch, linger=0.05 if config.sandbox is None else 0.0), name="consume"
+        bus.consume(consumer, ingest.batch, linger=linger if config.sandbox is None else 0.0), name="consume"
     )
 
-    reading = Reading(database, reckoner=reckoner)
+    reading = Reading(database, reckoner=reckoner, ladder=ladder)
     server = RpcServer(tls=config.tls, development=config.development, on_fatal=process.fail)
     names = servicer.add(server.server, city=place.token, reading=reading, clock=clock, live_through=watch.advance)
     process.stack.push_async_callback(server.stop)

@@ -34,7 +34,7 @@ class Follower:
         """Version of the calendar that dates are computed with."""
         return self._reckoner.version
 
-    async def follow(
+    def follow(
         self,
         store: Store,
         cases: Collection[str],
@@ -46,7 +46,7 @@ class Follower:
         """Gather what follows for `cases` from everything known and what is new; return what is to be logged."""
         if not cases:
             return []
-        stored = await store.cases(cases, arriving={handoff.eid for handoff in new_handoffs})
+        stored = store.cases(cases, arriving={handoff.eid for handoff in new_handoffs})
         everything = {handoff.eid: handoff for handoff in (*stored.handoffs, *new_handoffs)}
         facts = stored.facts + [fact for fact in new_facts if fact.of in everything]
         courses = _courses(cases, everything, facts)

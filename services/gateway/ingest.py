@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from services.chassis import faults, telemetry
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
-from services.chassis.database import Database
+from services.chassis.database import Database, Transaction
 from services.gateway.clocks import DEFAULT
 from services.gateway.course import Fact, Handoff
 from services.gateway.follow import Follower
@@ -77,12 +77,7 @@ class Ingest:
                 with telemetry.continued(message.headers), tracer.start_as_current_span("gateway.ingest"):
                     pass
         read = self._read(messages)
-        async with self._database.transaction() as transaction:
-            now = micros(self._clock.now())
-            store = Store(transaction)
-            notes = await _record(store, read, self._follower, now=now)
-            await append(transaction, notes, at=now, beside=store.writes())
-            faults.point("G1")
+        await self._database.write(lambda transaction: self._take(transaction, read))
         faults.point("G2")
         self._last = self._clock.ticks()
         held: dict[str, list[str]] = defaultdict(list)
@@ -91,6 +86,11 @@ class Ingest:
         for author, eids in held.items():
             self._owe(author, eids)
         return read.verdicts
+
+    def _take(self, transaction: Transaction, read: _Batch) -> None:
+        now = micros(self._clock.now())
+        append(transaction, _record(Store(transaction), read, self._follower, now=now), at=now)
+        faults.point("G1")
 
     def _read(self, messages: Sequence[Incoming]) -> _Batch:
         batch = _Batch()
@@ -136,9 +136,9 @@ class Ingest:
         )  # fmt: skip
 
 
-async def _record(store: Store, batch: _Batch, follower: Follower, *, now: int) -> list[Note]:
+def _record(store: Store, batch: _Batch, follower: Follower, *, now: int) -> list[Note]:
     """Gather what is new of the batch, and everything that follows from it; return what is to be logged."""
-    known = await store.known(
+    known = store.known(
         eids=batch.statements.keys(),
         ids={statement.id for statement in batch.statements.values()},
         digests=batch.refusals.keys(),
@@ -168,7 +168,7 @@ async def _record(store: Store, batch: _Batch, follower: Follower, *, now: int) 
     store.facts_add(facts)
     here = known.cases | {handoff.eid: handoff.case_id for handoff in handoffs}
     cases = {handoff.case_id for handoff in handoffs} | {here[fact.of] for fact in facts if fact.of in here}
-    return notes + await follower.follow(store, cases, handoffs, facts, now=now)
+    return notes + follower.follow(store, cases, handoffs, facts, now=now)
 
 
 def _handoff_of(eid: str, header: Header) -> Handoff:

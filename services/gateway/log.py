@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from services.chassis.database import Row, Transaction, Value
-from services.gateway.store import Write
 from xieban import canonical
 
 INSERT = (
@@ -49,12 +48,11 @@ def entry_hash(entry: Entry) -> str:
     return hashlib.sha256(canonical.encode(entry)).hexdigest()
 
 
-async def append(transaction: Transaction, notes: Sequence[Note], *, at: int, beside: Sequence[Write] = ()) -> None:
-    """Add `notes` in their order, inside the caller's transaction and in one hop with the writes they tell of."""
+def append(transaction: Transaction, notes: Sequence[Note], *, at: int) -> None:
+    """Add `notes` in their order, inside the caller's transaction."""
     if not notes:
-        await transaction.write(beside)
         return
-    head = await transaction.one("SELECT position, hash FROM log_entry ORDER BY position DESC LIMIT 1")
+    head = transaction.one("SELECT position, hash FROM log_entry ORDER BY position DESC LIMIT 1")
     position, prev = (int(head["position"]), str(head["hash"])) if head is not None else (0, GENESIS)
     rows: list[tuple[Value, ...]] = []
     for note in notes:
@@ -65,7 +63,7 @@ async def append(transaction: Transaction, notes: Sequence[Note], *, at: int, be
         this = entry_hash(entry)
         rows.append((position, note.kind, at, note.case_id, note.eid, note.detail, prev, this))
         prev = this
-    await transaction.write([*beside, (INSERT, rows)])
+    transaction.many(INSERT, rows)
 
 
 def first_broken(rows: Iterable[Row | Mapping[str, Any]]) -> int | None:

@@ -7,9 +7,10 @@ restarts; every date that moves is logged with the version of the calendar. Done
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from services.chassis.clock import Clock
-from services.chassis.database import Database
+from services.chassis.database import Database, Transaction
 from services.gateway.follow import Follower
 from services.gateway.log import append
 from services.gateway.store import Store
@@ -23,15 +24,19 @@ async def recalculate(database: Database, follower: Follower, *, clock: Clock) -
     """How many cases were worked out anew. A crash between batches is caught up by the next start."""
     done, last = 0, ""
     while True:
-        async with database.transaction() as transaction:
-            store = Store(transaction)
-            cases = await store.cases_of_other_calendar(follower.calendar, after=last, at_most=AT_ONCE)
-            if not cases:
-                break
-            now = micros(clock.now())
-            notes = await follower.follow(store, cases, now=now)
-            await append(transaction, notes, at=now, beside=store.writes())
+        body = partial(_next_batch, follower=follower, after=last, now=micros(clock.now()))
+        cases = await database.write(body)
+        if not cases:
+            break
         done, last = done + len(cases), cases[-1]
     if done:
         logger.info("limits recalculated with another calendar", extra={"cases": done})
     return done
+
+
+def _next_batch(transaction: Transaction, *, follower: Follower, after: str, now: int) -> list[str]:
+    store = Store(transaction)
+    cases = store.cases_of_other_calendar(follower.calendar, after=after, at_most=AT_ONCE)
+    if cases:
+        append(transaction, follower.follow(store, cases, now=now), at=now)
+    return cases

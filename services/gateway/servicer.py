@@ -6,7 +6,7 @@ Marshalling only. Agencies are refused: each sees its own handoffs at its own no
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import grpc.aio
@@ -14,20 +14,23 @@ import grpc.aio
 from services.chassis.clock import Clock, SandboxClock
 from services.chassis.identity import caller
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
-from services.chassis.sandbox import Backlog, SandboxServicer
-from services.gateway.clocks import Limit
+from services.chassis.sandbox import Backlog, SandboxServicer, asked_time
+from services.gateway.clocks import SHANGHAI, Limit
 from services.gateway.course import Fact, Handoff
+from services.gateway.forecast import Foreseen
+from services.gateway.ladder import colour
 from services.gateway.reading import CaseLine, LedgerLine, LogLine, Reading
 from xieban import ids
 from xieban.errors import Reason, failure
 from xieban.handoff import State
-from xieban.marshal import micros, time_to_pb
+from xieban.marshal import micros, time_from_pb, time_to_pb
 from xieban.procedure import table
 from xieban.timelimits import rule
 from xieban.wire.v1 import handoff_pb2, oversight_pb2, oversight_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
 
 OVERSIGHT_SERVICE = "xieban.wire.v1.OversightService"
 Context = grpc.aio.ServicerContext[Any, Any]
+LATEST = micros(datetime(9999, 12, 31, tzinfo=SHANGHAI))
 _ROLES = {("gateway", "committee"), ("gateway", "node")}
 _STATES = {state: handoff_pb2.HandoffState.Value(f"HANDOFF_STATE_{state.name}") for state in State}
 
@@ -113,6 +116,32 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
             sandbox=isinstance(self._clock, SandboxClock),
         )
 
+    async def ForecastLimits(
+        self, request: oversight_pb2.ForecastLimitsRequest, context: Context
+    ) -> oversight_pb2.ForecastLimitsResponse:
+        self._admit(context)
+        foreseen, token = await self._reading.forecast(
+            until=self._coming(time_from_pb(request.until_time)),
+            case_id=ids.case_id(request.case_id) if request.case_id else "",
+            size=request.page_size,
+            token=request.page_token,
+        )
+        return oversight_pb2.ForecastLimitsResponse(entries=map(_foreseen_to_pb, foreseen), next_page_token=token)
+
+    async def ListLogEntries(
+        self, request: oversight_pb2.ListLogEntriesRequest, context: Context
+    ) -> oversight_pb2.ListLogEntriesResponse:
+        self._admit(context)
+        entries = await self._reading.log(after=request.after_index, size=request.page_size)
+        return oversight_pb2.ListLogEntriesResponse(entries=map(_log_to_pb, entries))
+
+    def _coming(self, until: int) -> int:
+        now = self._clock.now()
+        if not micros(now) <= until <= LATEST:
+            shown = now.isoformat(timespec="seconds")
+            raise failure(Reason.FIELD_INVALID, field="until_time", detail=f"不能早于网关的当前时间 {shown}")
+        return until
+
     def _admit(self, context: Context) -> None:
         peer = caller(context)
         if peer.city != self._city or not (peer.agency == "operator" or (peer.agency, peer.role) in _ROLES):
@@ -138,7 +167,7 @@ class SteppedSandbox(SandboxServicer):
         self, request: sandbox_pb2.AdvanceClockRequest, context: Context
     ) -> sandbox_pb2.AdvanceClockResponse:
         self._check(context)
-        await self._live_through(self._sandbox, request.to.ToDatetime(tzinfo=UTC))
+        await self._live_through(self._sandbox, asked_time(request))
         return sandbox_pb2.AdvanceClockResponse(now=time_to_pb(micros(self._sandbox.now())))
 
 
@@ -186,6 +215,17 @@ def _limit_to_pb(
     if limit.ended_at is not None:
         message.end_time.CopyFrom(time_to_pb(limit.ended_at))
     return message
+
+
+def _foreseen_to_pb(foreseen: Foreseen) -> oversight_pb2.ForecastEntry:
+    action = foreseen.action
+    return oversight_pb2.ForecastEntry(
+        due_time=time_to_pb(foreseen.due_at),
+        kind=action.kind,
+        rung=action.rung,
+        colour=colour(action.rung) if action.rung else "",
+        limit=_limit_to_pb(action.limit),
+    )
 
 
 def _event_to_pb(line: LedgerLine) -> oversight_pb2.LimitEvent:

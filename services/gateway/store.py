@@ -1,8 +1,7 @@
 """The gateway's tables, as ingest and watch use them: batch reads with IN, batch writes with executemany.
 
-Methods are named noun first. They run inside the caller's transaction and decide nothing. A hop to the engine costs more than a
-statement, so reads that are needed together go together, and writes are gathered until the caller hands them on. The log is
-written by `log`; what pages and the API read is in `reading`.
+Methods are named noun first. They run inside the caller's transaction and decide nothing. The log is written by `log`; what pages
+and the API read is in `reading`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ _acts = msgspec.json.Decoder(tuple[Act, ...]).decode
 _clocks = msgspec.json.Decoder(tuple[ClockAct, ...]).decode
 _defects = msgspec.json.Decoder(tuple[Defect, ...]).decode
 _texts = msgspec.json.Decoder(tuple[str, ...]).decode
-
-Write = tuple[str, Sequence[tuple[Value, ...]]]
 
 LIMIT_COLUMNS = (
     "case_id, rule, start_eid, person, bearer_agency, bearer_office, start_event, started_at, due, safe_due, overdue_from, "
@@ -99,13 +96,12 @@ class Store:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._gathered: list[Write] = []
 
-    async def known(
+    def known(
         self, *, eids: Collection[str], ids: Collection[str], digests: Collection[str], of: Collection[str]
     ) -> Known:
         """What the database already has of a batch: statements by eid and by id, refusals by digest, headers that facts are about."""
-        statements, names, refused, cases = await self._together(
+        statements, names, refused, cases = self._together(
             ("SELECT eid FROM statement WHERE eid IN ({})", eids),
             ("SELECT eid, type, agency, inc, id FROM statement WHERE standing = 'held' AND id IN ({})", ids),
             ("SELECT digest FROM refused WHERE digest IN ({})", digests),
@@ -118,9 +114,9 @@ class Store:
             cases={row["eid"]: row["case_id"] for row in cases},
         )
 
-    async def cases(self, cases: Collection[str], *, arriving: Collection[str]) -> Stored:
+    def cases(self, cases: Collection[str], *, arriving: Collection[str]) -> Stored:
         """Everything stored of these cases, and what was said before about the headers that are just arriving."""
-        handoffs, facts, early, limits, rungs, events, violations = await self._together(
+        handoffs, facts, early, limits, rungs, events, violations = self._together(
             (f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id IN ({{}})", cases),
             (
                 f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN "
@@ -147,7 +143,7 @@ class Store:
         )
 
     def statements_add(self, statements: Sequence[Statement]) -> None:
-        self._gather(
+        self._transaction.many(
             "INSERT INTO statement (eid, type, agency, inc, id, standing, sealed, published_at) VALUES (?,?,?,?,?,?,?,?)",
             [
                 (s.eid, s.type, s.agency, s.inc, s.id, "equivocal" if s.equivocal else "held", s.sealed, s.published_at)
@@ -156,7 +152,7 @@ class Store:
         )
 
     def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
-        self._gather(
+        self._transaction.many(
             f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             [
                 (
@@ -169,13 +165,13 @@ class Store:
         )  # fmt: skip
 
     def handoff_states(self, states: Mapping[str, State]) -> None:
-        self._gather(
+        self._transaction.many(
             "UPDATE handoff SET state = ?, settled = CASE WHEN to_agency = ? THEN 1 ELSE ? END WHERE eid = ?",
             [(state, Agency.GATEWAY, int(state in SETTLED), eid) for eid, state in states.items()],
         )
 
     def facts_add(self, facts: Sequence[Fact]) -> None:
-        self._gather(
+        self._transaction.many(
             f"INSERT INTO receipt_fact ({FACT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
             [
                 (
@@ -194,7 +190,7 @@ class Store:
         )
 
     def cases_put(self, courses: Mapping[str, Course]) -> None:
-        self._gather(
+        self._transaction.many(
             "INSERT INTO case_file (case_id, stage, holder_agency, holder_office, returns, track, custody, in_custody, "
             "handoffs, opened_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (case_id) DO UPDATE SET "
             "stage = excluded.stage, holder_agency = excluded.holder_agency, holder_office = excluded.holder_office, "
@@ -210,24 +206,24 @@ class Store:
             ],
         )  # fmt: skip
 
-    async def limits_due(self, now: int, *, at_most: int) -> list[Limit]:
+    def limits_due(self, now: int, *, at_most: int) -> list[Limit]:
         """Limits that have to be looked at by `now`, earliest first."""
-        rows = await self._transaction.all(
+        rows = self._transaction.all(
             f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?",
             (now, at_most),
         )
-        return await limits_from(self._transaction, rows)
+        return limits_from(self._transaction, rows)
 
-    async def limits_next(self) -> int | None:
+    def limits_next(self) -> int | None:
         """When the next limit has to be looked at."""
-        row = await self._transaction.one(
+        row = self._transaction.one(
             "SELECT next_at FROM limit_clock WHERE next_at IS NOT NULL ORDER BY next_at LIMIT 1"
         )
         return None if row is None else int(row["next_at"])
 
-    async def cases_of_other_calendar(self, version: str, *, after: str, at_most: int) -> list[str]:
+    def cases_of_other_calendar(self, version: str, *, after: str, at_most: int) -> list[str]:
         """Cases with a limit that still runs and was computed with another calendar, or by an older program."""
-        rows = await self._transaction.all(
+        rows = self._transaction.all(
             "SELECT DISTINCT case_id FROM limit_clock WHERE case_id > ? AND calendar <> ? "
             "AND (ended_at IS NULL OR calendar = '') ORDER BY case_id LIMIT ?",
             (after, version, at_most),
@@ -237,18 +233,20 @@ class Store:
     def limits_put(self, limits: Iterable[Limit], *, ladder: Ladder = DEFAULT) -> None:
         columns = [*LIMIT_COLUMNS.split(", "), "urgency", "next_at"]
         changes = ", ".join(f"{name} = excluded.{name}" for name in columns[4:])
-        self._gather(
+        self._transaction.many(
             f"INSERT INTO limit_clock ({', '.join(columns)}) VALUES ({placeholders(len(columns))}) "
             f"ON CONFLICT (case_id, rule, start_eid, person) DO UPDATE SET {changes}",
             [(*_limit_values(limit), limit.urgency, next_at(limit, ladder=ladder)) for limit in limits],
         )
 
     def limits_drop(self, keys: Sequence[Key]) -> None:
-        self._gather("DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ?", keys)
+        self._transaction.many(
+            "DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ?", keys
+        )
 
     def rungs_add(self, actions: Iterable[Action], *, at: int) -> None:
         """Warnings given. A rung that was given before for the same date breaks the transaction: it must not be told twice."""
-        self._gather(
+        self._transaction.many(
             "INSERT INTO limit_rung (case_id, rule, start_eid, person, rung, safe_due, due_at, recorded_at) "
             "VALUES (?,?,?,?,?,?,?,?)",
             [(*a.limit.key, a.rung, a.limit.safe_due, a.at, at) for a in actions if a.kind == "CLOCK_WARN"],
@@ -256,7 +254,7 @@ class Store:
 
     def touches_add(self, rows: Sequence[tuple[str, Touch, bool]], *, at: int) -> None:
         """Lines of ledgers: (case, line, undone)."""
-        self._gather(
+        self._transaction.many(
             f"INSERT INTO limit_event (position, {EVENT_COLUMNS}, undone, recorded_at) VALUES "
             f"((SELECT COALESCE(MAX(position), 0) + 1 FROM limit_event), {placeholders(17)})",
             [
@@ -269,35 +267,27 @@ class Store:
         )  # fmt: skip
 
     def violations_change(self, *, new: Sequence[tuple[str, Violation]], gone: Sequence[tuple[str, Violation]]) -> None:
-        self._gather(
+        self._transaction.many(
             "DELETE FROM violation WHERE case_id = ? AND eid = ? AND number = ?",
             [(case, item.eid, item.number) for case, item in gone],
         )
-        self._gather(
+        self._transaction.many(
             "INSERT INTO violation (case_id, eid, number) VALUES (?,?,?)",
             [(case, item.eid, item.number) for case, item in new],
         )
 
     def refused_add(self, refusals: Sequence[Refusal], *, at: int) -> None:
-        self._gather(
+        self._transaction.many(
             "INSERT INTO refused (digest, subject, number, refused_at) VALUES (?,?,?,?)",
             [(item.digest, item.subject, item.number, at) for item in refusals],
         )
 
-    def writes(self) -> list[Write]:
-        """What was gathered, to be written in one hop by whoever ends the transaction."""
-        gathered, self._gathered = self._gathered, []
-        return gathered
-
-    def _gather(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> None:
-        if rows:
-            self._gathered.append((sql, rows))
-
-    async def _together(self, *queries: tuple[str, Collection[str]]) -> list[list[Row]]:
-        """Each query with its `{}` filled for its values, in one hop; none is asked that has no values."""
-        asked = [(sql.format(placeholders(len(values))), tuple(values)) for sql, values in queries if values]
-        answers = iter(await self._transaction.query(asked))
-        return [next(answers) if values else [] for _, values in queries]
+    def _together(self, *queries: tuple[str, Collection[str]]) -> list[list[Row]]:
+        """Each query with its `{}` filled for its values; none is asked that has no values."""
+        return [
+            self._transaction.all(sql.format(placeholders(len(values))), tuple(values)) if values else []
+            for sql, values in queries
+        ]
 
 
 def handoff_from(row: Row) -> Handoff:
@@ -347,12 +337,12 @@ def warnings_from(rows: Iterable[Row]) -> dict[Key, frozenset[tuple[str, str]]]:
     return {key: frozenset(rungs) for key, rungs in found.items()}
 
 
-async def limits_from(transaction: Transaction, rows: Sequence[Row]) -> list[Limit]:
+def limits_from(transaction: Transaction, rows: Sequence[Row]) -> list[Limit]:
     """Limits with the warnings given of them."""
     cases = sorted({row["case_id"] for row in rows})
     if not cases:
         return []
-    warned = warnings_from(await transaction.all(RUNGS.format(placeholders(len(cases))), cases))
+    warned = warnings_from(transaction.all(RUNGS.format(placeholders(len(cases))), cases))
     return [limit_from(row, warned) for row in rows]
 
 

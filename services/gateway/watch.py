@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from services.chassis import faults, telemetry
 from services.chassis.clock import Clock, SandboxClock
-from services.chassis.database import Database
+from services.chassis.database import Database, Transaction
 from services.gateway.clocks import DEFAULT, SHANGHAI, Action, plan
 from services.gateway.follow import detail_of
 from services.gateway.ladder import Ladder
@@ -57,21 +58,24 @@ class Watch:
         """Record every warning and every breach that is due now; how many entries that took."""
         done = 0
         while await self._is_due():
-            async with self._database.transaction() as transaction:
-                now = micros(self._clock.now())
-                store = Store(transaction)
-                limits = await store.limits_due(now, at_most=AT_ONCE)
-                actions = plan(now, limits, ladder=self._ladder)
-                notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, detail_of(a)) for a in actions]
-                # A limit without an action is put too: with another ladder it may only be due to be looked at again later.
-                after = {limit.key: limit for limit in limits} | {action.limit.key: action.limit for action in actions}
-                store.limits_put(after.values(), ladder=self._ladder)
-                store.rungs_add(actions, at=now)
-                await append(transaction, notes, at=now, beside=store.writes())
-                faults.point("G1")
+            now = micros(self._clock.now())
+            actions = await self._database.write(partial(self._carry_out, now=now))
             self._measure(actions, now)
             done += len(actions)
         return done
+
+    def _carry_out(self, transaction: Transaction, *, now: int) -> list[Action]:
+        store = Store(transaction)
+        limits = store.limits_due(now, at_most=AT_ONCE)
+        actions = plan(now, limits, ladder=self._ladder)
+        notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, detail_of(a)) for a in actions]
+        # A limit without an action is put too: with another ladder it may only be due to be looked at again later.
+        after = {limit.key: limit for limit in limits} | {action.limit.key: action.limit for action in actions}
+        store.limits_put(after.values(), ladder=self._ladder)
+        store.rungs_add(actions, at=now)
+        append(transaction, notes, at=now)
+        faults.point("G1")
+        return actions
 
     def _measure(self, actions: Sequence[Action], now: int) -> None:
         for action in actions:
@@ -92,5 +96,4 @@ class Watch:
         return due is not None and due <= micros(self._clock.now())
 
     async def _next(self) -> int | None:
-        async with self._database.read() as transaction:
-            return await Store(transaction).limits_next()
+        return await self._database.read(lambda transaction: Store(transaction).limits_next())

@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,194 +23,187 @@ async def database(tmp_path: Path, migrations: Path) -> AsyncIterator[Database]:
         yield opened
 
 
-async def insert(transaction: Transaction, *names: str) -> None:
-    await transaction.many("INSERT INTO thing (id, size) VALUES (?, ?)", [(name, len(name)) for name in names])
+def insert(transaction: Transaction, *names: str) -> None:
+    transaction.many("INSERT INTO thing (id, size) VALUES (?, ?)", [(name, len(name)) for name in names])
+
+
+def found(transaction: Transaction) -> list[str]:
+    return [row["id"] for row in transaction.all("SELECT id FROM thing ORDER BY id")]
 
 
 async def names(database: Database) -> list[str]:
-    async with database.read() as view:
-        return [row["id"] for row in await view.all("SELECT id FROM thing ORDER BY id")]
+    return await database.read(found)
 
 
-async def test_what_a_block_wrote_is_there_after_it(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await insert(transaction, "a", "bb", "ccc")
-        row = await transaction.one("SELECT size FROM thing WHERE id = ?", ("bb",))
+async def test_what_a_body_wrote_is_there_after_it(database: Database) -> None:
+    def body(transaction: Transaction) -> str:
+        insert(transaction, "a", "bb", "ccc")
+        row = transaction.one("SELECT size FROM thing WHERE id = ?", ("bb",))
         assert row is not None
         assert row["size"] == 2
-        kept = await transaction.all(
+        kept = transaction.all(
             "INSERT INTO thing (id, size) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING id", ("a", 9)
         )
         assert kept == []
-    async with database.read() as view:
-        rows = await view.all(f"SELECT id FROM thing WHERE id IN ({placeholders(2)}) ORDER BY id", ("a", "ccc"))
+        return "its result"
+
+    assert await database.write(body) == "its result"
+    sql = f"SELECT id FROM thing WHERE id IN ({placeholders(2)}) ORDER BY id"
+    rows = await database.read(lambda view: view.all(sql, ("a", "ccc")))
     assert [row["id"] for row in rows] == ["a", "ccc"]
 
 
-async def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
+async def test_a_body_that_raises_leaves_nothing(database: Database) -> None:
+    def body(transaction: Transaction) -> None:
+        insert(transaction, "a")
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with database.transaction() as transaction:
-            await insert(transaction, "a")
-            raise ZeroDivisionError
+        await database.write(body)
     assert await names(database) == []
 
 
-async def test_a_cancelled_block_leaves_nothing_and_the_next_writer_goes_on(database: Database) -> None:
-    inside = asyncio.Event()
-
-    async def writer() -> None:
-        async with database.transaction() as transaction:
-            await insert(transaction, "cancelled")
-            inside.set()
-            await asyncio.Event().wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(writer())
-        await inside.wait()
-        task.cancel()
-    async with database.transaction() as transaction:
-        await insert(transaction, "next")
-    assert await names(database) == ["next"]
+async def test_a_body_sees_the_context_of_its_caller_and_not_the_thread_of_the_loop(database: Database) -> None:
+    context: ContextVar[str] = ContextVar("context")
+    context.set("the caller's")
+    seen = await database.write(lambda _: (context.get(), threading.current_thread()))
+    assert seen[0] == "the caller's"
+    assert seen[1] is not threading.current_thread()
 
 
-async def test_a_writer_cancelled_at_any_await_leaves_all_or_nothing(database: Database) -> None:
+async def test_a_writer_cancelled_at_any_moment_has_done_all_or_nothing_when_it_returns(database: Database) -> None:
     async def writer(name: str) -> None:
-        async with database.transaction() as transaction:
-            await insert(transaction, f"{name}-1")
-            await insert(transaction, f"{name}-2")
+        await database.write(lambda transaction: insert(transaction, f"{name}-1", f"{name}-2"))
 
-    for turns in range(60):
+    for turns in range(40):
         name = f"{turns:03}"
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(writer(name))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-        there = [found for found in await names(database) if found.startswith(name)]
+        there = [each for each in await names(database) if each.startswith(name)]
         assert there in ([], [f"{name}-1", f"{name}-2"])
+        assert there or task.cancelled()
     await writer("last")
     assert "last-2" in await names(database)
 
 
 async def test_writers_take_turns(database: Database) -> None:
-    async def increment() -> None:
-        async with database.transaction() as transaction:
-            row = await transaction.one("SELECT size FROM thing WHERE id = 'n'")
-            assert row is not None
-            await transaction.run("UPDATE thing SET size = ? WHERE id = 'n'", (row["size"] + 1,))
+    def increment(transaction: Transaction) -> None:
+        row = transaction.one("SELECT size FROM thing WHERE id = 'n'")
+        assert row is not None
+        transaction.run("UPDATE thing SET size = ? WHERE id = 'n'", (row["size"] + 1,))
 
-    async with database.transaction() as transaction:
-        await transaction.run("INSERT INTO thing VALUES ('n', 0)")
-    await asyncio.gather(*(increment() for _ in range(50)))
-    async with database.read() as view:
-        row = await view.one("SELECT size FROM thing")
+    await database.write(lambda transaction: transaction.run("INSERT INTO thing VALUES ('n', 0)"))
+    await asyncio.gather(*(database.write(increment) for _ in range(50)))
+    row = await database.read(lambda view: view.one("SELECT size FROM thing"))
     assert row is not None
     assert row["size"] == 50
 
 
 async def test_a_reader_sees_one_snapshot_while_others_write(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await insert(transaction, "a")
-    async with database.read() as view:
-        assert len(await view.all("SELECT id FROM thing")) == 1
-        async with database.transaction() as transaction:
-            await insert(transaction, "b")
-        assert len(await view.all("SELECT id FROM thing")) == 1
+    await database.write(lambda transaction: insert(transaction, "a"))
+    looked, written = threading.Event(), threading.Event()
+
+    def look_twice(view: Transaction) -> tuple[list[str], list[str]]:
+        first = found(view)
+        looked.set()
+        assert written.wait(10)
+        return first, found(view)
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(database.read(look_twice))
+        assert await asyncio.to_thread(looked.wait, 10)
+        await database.write(lambda transaction: insert(transaction, "b"))
+        written.set()
+    assert reading.result() == (["a"], ["a"])
     assert await names(database) == ["a", "b"]
 
 
 async def test_a_reader_cannot_write(database: Database) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        async with database.read() as view:
-            await insert(view, "a")
+        await database.read(lambda view: insert(view, "a"))
     assert await names(database) == []
 
 
-async def test_a_transaction_inside_a_transaction_is_refused_and_not_waited_for(database: Database) -> None:
-    async with database.transaction():
-        with pytest.raises(RuntimeError, match="wait for itself"):
-            async with database.transaction():
-                pass
-
-
-async def test_a_transaction_kept_past_its_block_is_dead(database: Database) -> None:
-    async with database.transaction() as transaction:
-        pass
+async def test_a_transaction_kept_past_its_body_is_dead(database: Database) -> None:
+    kept = await database.write(lambda transaction: transaction)
     with pytest.raises(RuntimeError, match="over"):
-        await insert(transaction, "late")
+        insert(kept, "late")
 
 
-async def test_a_constraint_error_swallowed_by_the_caller_keeps_the_rest(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await insert(transaction, "a")
+async def test_a_constraint_error_swallowed_by_the_body_keeps_the_rest(database: Database) -> None:
+    def body(transaction: Transaction) -> None:
+        insert(transaction, "a")
         with pytest.raises(sqlite3.IntegrityError):
-            await insert(transaction, "a")
-        await insert(transaction, "b")
+            insert(transaction, "a")
+        insert(transaction, "b")
+
+    await database.write(body)
     assert await names(database) == ["a", "b"]
 
 
 async def test_an_open_database_is_durable_and_guarded(database: Database) -> None:
-    async with database.transaction() as transaction:
-        assert [row["journal_mode"] for row in await transaction.all("PRAGMA journal_mode")] == ["wal"]
-        assert [row["synchronous"] for row in await transaction.all("PRAGMA synchronous")] == [2]
-        assert [row["foreign_keys"] for row in await transaction.all("PRAGMA foreign_keys")] == [1]
+    def settings(transaction: Transaction) -> list[Any]:
+        return [transaction.all(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
+
+    assert await database.write(settings) == ["wal", 2, 1]
 
 
 async def test_a_full_disk_fails_the_write_and_leaves_reading_possible(database: Database) -> None:
-    async with database.transaction() as transaction:
-        await insert(transaction, "before")
-        pages = await transaction.one("PRAGMA page_count")
-        assert pages is not None
-        await transaction.run(f"PRAGMA max_page_count = {pages['page_count']}")
+    def fill(transaction: Transaction) -> None:
+        insert(transaction, "before")
+        (pages,) = transaction.all("PRAGMA page_count")
+        transaction.run(f"PRAGMA max_page_count = {pages['page_count']}")
+
+    def make_room(transaction: Transaction) -> None:
+        transaction.run("PRAGMA max_page_count = 100000")
+        insert(transaction, "after")
+
+    await database.write(fill)
+    rows = [("x" * 900 + str(n),) for n in range(200)]
     with pytest.raises(Unreachable):
-        async with database.transaction() as transaction:
-            await transaction.many("INSERT INTO thing VALUES (?, 1)", [("x" * 900 + str(n),) for n in range(200)])
+        await database.write(lambda transaction: transaction.many("INSERT INTO thing VALUES (?, 1)", rows))
     assert await names(database) == ["before"]
-    async with database.transaction() as transaction:
-        await transaction.run("PRAGMA max_page_count = 100000")
-        await insert(transaction, "after")
+    await database.write(make_room)
     assert await names(database) == ["after", "before"]
 
 
 async def test_going_on_after_the_engine_rolled_back_never_writes_outside_a_transaction(database: Database) -> None:
+    def body(transaction: Transaction) -> None:
+        insert(transaction, "a")
+        transaction.run("ROLLBACK")
+        with pytest.raises(sqlite3.OperationalError):
+            transaction.run("SELECT nonsense")
+        insert(transaction, "outside")
+
     with pytest.raises(RuntimeError):
-        async with database.transaction() as transaction:
-            await insert(transaction, "a")
-            await transaction.run("ROLLBACK")
-            with pytest.raises(sqlite3.OperationalError):
-                await transaction.run("SELECT nonsense")
-            await insert(transaction, "outside")
+        await database.write(body)
     assert await names(database) == []
 
 
 async def test_a_broken_disk_ends_the_process_and_is_never_retried(database: Database) -> None:
-    class Dying:
-        in_transaction = False
+    def dying(transaction: Transaction) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
 
-        async def _execute(self, work: Any) -> list[Any]:
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-            raise error
-
-    broken: Any = Dying()
     with pytest.raises(FatalStorage):
-        await Transaction(database, broken, begin="").run("UPDATE thing SET size = 1")
+        await database.write(dying)
     with pytest.raises(FatalStorage):
-        async with database.transaction():
-            pass
+        await database.write(lambda _: None)
     with pytest.raises(FatalStorage):
         await database.watch()
 
 
 async def test_migrations_bring_an_old_file_up_and_keep_its_rows(tmp_path: Path, migrations: Path) -> None:
     async with await Database.open(tmp_path / "node.db", migrations=migrations) as database:
-        async with database.transaction() as transaction:
-            await insert(transaction, "old")
+        await database.write(lambda transaction: insert(transaction, "old"))
     write_revision(migrations, "0002", parent="0001", sql="ALTER TABLE thing ADD COLUMN note TEXT")
     async with await Database.open(tmp_path / "node.db", migrations=migrations) as database:
-        async with database.read() as view:
-            row = await view.one("SELECT id, note FROM thing")
+        row = await database.read(lambda view: view.one("SELECT id, note FROM thing"))
     assert row is not None
     assert (row["id"], row["note"]) == ("old", None)
 

@@ -66,8 +66,7 @@ def effect_outside_the_transaction(patch: Patch, city: City) -> None:
         return original([])
 
     async def afterwards(receiving: Receiving) -> None:
-        async with receiving._desk.database.transaction() as tx:
-            await tx.write([original(held.pop(receiving, []))])
+        await receiving._desk.database.write(lambda tx: tx.many(*original(held.pop(receiving, []))))
 
     within_receive(patch, afterwards)
     patch.setattr(store, "cases_write", cases_write)
@@ -102,14 +101,14 @@ def no_inbox_key(patch: Patch, city: City) -> None:
     """A header that is there already is taken as a new one, and no lane stands in its way."""
     load, insert = Receiving._load_for_receive, store.handoffs_insert
 
-    async def load_for_receive(self: Any, tx: Any, work: Work, opened: Sequence[Any]) -> None:
-        await load(self, tx, work, opened)
+    def load_for_receive(self: Any, tx: Any, work: Work, opened: Sequence[Any]) -> None:
+        load(self, tx, work, opened)
         for _, sealed, header in opened:
             work.entries.pop((sealed.eid, "in"), None)
             lane = (header.case.id, header.sender.agency, header.receiver.agency, "in")
             work.lanes[lane] = (header.lane.seq - 1, header.lane.prev)  # type: ignore[index]
 
-    async def received_as(tx: Any, ids: Any) -> dict[Any, str]:
+    def received_as(tx: Any, ids: Any) -> dict[Any, str]:
         return {}
 
     def handoffs_insert(entries: Sequence[Any]) -> Any:
@@ -124,14 +123,15 @@ def no_inbox_key(patch: Patch, city: City) -> None:
 def receipt_before_commit(patch: Patch, city: City) -> None:
     """The receipt is on its way before what it says is durable."""
     within_receive(patch)
-    original = Work.flush
+    original, loop = Work.flush, asyncio.get_running_loop()
 
-    async def flush(self: Work, tx: Any) -> Any:
-        parcels = await original(self, tx)
+    def flush(self: Work, tx: Any) -> Any:
+        parcels = original(self, tx)
         receiving = _receiving.get()
         if receiving is not None:
             relay: Any = receiving._desk.carry.__self__  # type: ignore[attr-defined]
-            await relay._bus.publish_many([Outgoing(p.subject, p.data, p.eid, None) for p in parcels])
+            early = relay._bus.publish_many([Outgoing(p.subject, p.data, p.eid, None) for p in parcels])
+            asyncio.run_coroutine_threadsafe(early, loop).result(timeout=30)
         return parcels
 
     patch.setattr(Work, "flush", flush)

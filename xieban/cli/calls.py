@@ -40,6 +40,15 @@ def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> 
     return asyncio.run(_with(OversightClient, _named(profile), talk))
 
 
+def as_operator(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open SandboxCity."""
+    import asyncio
+
+    from xieban.client import SandboxCity
+
+    return asyncio.run(_with(SandboxCity, _named(profile), talk))
+
+
 async def _with(client: Any, folder: Path, talk: Callable[[Any], Awaitable[_T]]) -> _T:
     async with client.open(folder) as opened:
         return await talk(opened)

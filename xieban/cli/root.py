@@ -34,6 +34,12 @@ def _case() -> typer.Typer:
     return cases_app
 
 
+def _clock() -> typer.Typer:
+    from xieban.cli.clock import clock_app
+
+    return clock_app
+
+
 def _handoff() -> typer.Typer:
     from xieban.cli.handoffs import handoffs_app
 
@@ -52,6 +58,7 @@ _GROUPS: Final[dict[str, tuple[str, Callable[[], typer.Typer]]]] = {
     "case": ("本单位的案件。", _case),
     "handoff": ("流转：发送、接收、退回、答复、撤回。", _handoff),
     "limits": ("法定期限：核对算例、推算过程、全部期限、正在计算的期限。", _limits),
+    "clock": ("沙箱时钟：查看、设定、推进；预演将到的预警和超期。", _clock),
 }
 
 

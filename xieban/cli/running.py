@@ -8,7 +8,7 @@ import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_committee, first
 from xieban.cli.printing import as_json, table
-from xieban.cli.speaking import LIMITS
+from xieban.cli.speaking import LIMITS, rung_colour
 from xieban.errors import Reason, failure
 
 
@@ -52,11 +52,9 @@ def list_command(
 
 
 def _warning(row: Any) -> str:
-    """红 or 黄 by the last rung fired; rungs are named in `oversight.proto`."""
-    days = [int(rung[1:]) for rung in row.warned if rung.startswith("d")]
-    if "red" in row.warned or any(number <= 3 for number in days):
-        return "▲ 红"
-    return "◆ 黄" if row.warned else ""
+    """红 or 黄 by the last rung fired."""
+    colours = {rung_colour(rung) for rung in row.warned}
+    return "▲ 红" if "red" in colours else "◆ 黄" if colours else ""
 
 
 def register(app: typer.Typer) -> None:

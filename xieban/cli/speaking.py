@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xieban.agency import NAMES, Agency
 from xieban.cli.printing import table
 from xieban.handoff import State
 from xieban.procedure import table as procedure_table
@@ -21,6 +22,33 @@ STATES = {
 }
 LIMITS = {"running": "计算中", "met": "已办结", "overdue": "超期", "late": "逾期办结", "lapsed": "期满"}
 FACTS = {state.value: words for state, words in STATES.items()}
+
+
+FIRED = {
+    "CLOCK_WARN": "预警",
+    "CLOCK_WARN_LIFTED": "预警解除",
+    "OVERDUE": "■ 超期",
+    "OVERDUE_LIFTED": "超期更正",
+    "CLOCK_LAPSED": "— 期满",
+}
+_COLOURS = {"red": "▲ 红色", "yellow": "◆ 黄色"}
+
+
+def fired(kind: str, rung: str) -> str:
+    """`▲ 红色预警（3日）`, `■ 超期`: what time brought to a limit."""
+    days = f"（{rung[1:]}日）" if rung.startswith("d") else ""
+    return f"{_COLOURS[rung_colour(rung)] if rung else ''}{FIRED.get(kind, kind)}{days}"
+
+
+def rung_colour(rung: str) -> str:
+    """red or yellow; rungs are named in `oversight.proto`."""
+    if rung.startswith("d"):
+        return "red" if int(rung[1:]) <= 3 else "yellow"
+    return "red" if rung == "red" else "yellow"
+
+
+def node_name(agency: Agency) -> str:
+    return "监督网关" if agency is Agency.GATEWAY else f"{NAMES[agency]}节点"
 
 
 def stage_name(stage: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from services.chassis import faults
 from services.chassis.bus import Incoming, Verdict
-from services.chassis.database import Database
+from services.chassis.database import Database, Row
 from services.gateway.app import MIGRATIONS
 from services.gateway.ingest import Ingest
 from services.gateway.reading import LogLine, Reading
@@ -64,9 +64,14 @@ class Gateway:
     def now_is(self, text: str) -> None:
         self.clock.advance(moment(at(text)))
 
+    async def rows(self, sql: str) -> list[Row]:
+        return await self.database.read(lambda transaction: transaction.all(sql))
+
+    async def run(self, sql: str) -> None:
+        await self.database.write(lambda transaction: transaction.run(sql))
+
     async def log(self) -> list[LogLine]:
-        async with self.database.read() as transaction:
-            rows = await transaction.all("SELECT * FROM log_entry ORDER BY position")
+        rows = await self.rows("SELECT * FROM log_entry ORDER BY position")
         return [
             LogLine(
                 position=row["position"],

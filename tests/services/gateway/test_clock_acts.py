@@ -32,15 +32,13 @@ async def only(gateway: Gateway, rule: str) -> Limit:
 
 async def ledger(gateway: Gateway, rule: str = "") -> list[Touch]:
     """Lines that stand, in order of legal time."""
-    async with gateway.database.read() as transaction:
-        rows = await transaction.all(f"SELECT {EVENT_COLUMNS}, undone FROM limit_event ORDER BY position")
+    rows = await gateway.rows(f"SELECT {EVENT_COLUMNS}, undone FROM limit_event ORDER BY position")
     standing = touches_standing(rows).get(CASE, set())
     return sorted((touch for touch in standing if rule in ("", touch.rule)), key=lambda touch: (touch.at, touch.kind))
 
 
 async def violations(gateway: Gateway) -> list[str]:
-    async with gateway.database.read() as transaction:
-        return sorted(row["number"] for row in await transaction.all("SELECT number FROM violation"))
+    return sorted(row["number"] for row in await gateway.rows("SELECT number FROM violation"))
 
 
 def review(script: Script, *, when: str = "2026-03-02 09:00") -> None:
@@ -278,8 +276,7 @@ async def test_acts_of_a_withdrawn_or_rejected_handoff_are_undone_by_a_line_of_t
     await gateway.take(script.messages[-1:])
     assert (await only(gateway, "prosecution_review")).due == "2026-04-02"
     assert [line.kind for line in await ledger(gateway)] == ["start"]
-    async with gateway.database.read() as transaction:
-        rows = await transaction.all("SELECT kind, undone FROM limit_event ORDER BY position")
+    rows = await gateway.rows("SELECT kind, undone FROM limit_event ORDER BY position")
     assert [(row["kind"], row["undone"]) for row in rows] == [("start", 0), ("extension", 0), ("extension", 1)]
 
 
@@ -319,8 +316,7 @@ async def test_the_ledger_refuses_to_be_changed(gateway: Gateway) -> None:
     for statement in ("UPDATE limit_event SET at = 1", "DELETE FROM limit_event", "UPDATE limit_rung SET rung = ''",
                       "DELETE FROM limit_rung"):  # fmt: skip
         with pytest.raises(Exception, match=r"append-only|are kept"):
-            async with gateway.database.transaction() as transaction:
-                await transaction.run(statement)
+            await gateway.run(statement)
 
 
 async def test_what_is_sent_to_the_gateway_is_held_with_its_arrival_and_not_under_way(gateway: Gateway) -> None:

@@ -36,14 +36,7 @@ def crash() -> None:
 
 async def everything(gateway: Gateway) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that states the result."""
-    async with gateway.database.read() as transaction:
-        return {
-            table: sorted(
-                tuple(row[name] for name in row.keys())  # noqa: SIM118 - a row iterates over its values
-                for row in await transaction.all(f"SELECT * FROM {table}")
-            )
-            for table in TABLES
-        }
+    return {table: sorted(tuple(row) for row in await gateway.rows(f"SELECT * FROM {table}")) for table in TABLES}
 
 
 def city() -> Script:
@@ -146,10 +139,9 @@ async def test_a_second_content_under_one_name_is_kept_without_effect_and_named(
     await gateway.take(batch=1)
     await gateway.take()
     assert await gateway.kinds() == ["LODGED", "EQUIVOCATION"]
-    async with gateway.database.read() as transaction:
-        kept = {row["eid"]: row["standing"] for row in await transaction.all("SELECT eid, standing FROM statement")}
-        refused = [(row["digest"], row["number"]) for row in await transaction.all("SELECT * FROM refused")]
-        handoffs = [row["eid"] for row in await transaction.all("SELECT eid FROM handoff")]
+    kept = {row["eid"]: row["standing"] for row in await gateway.rows("SELECT eid, standing FROM statement")}
+    refused = [(row["digest"], row["number"]) for row in await gateway.rows("SELECT * FROM refused")]
+    handoffs = [row["eid"] for row in await gateway.rows("SELECT eid FROM handoff")]
     assert kept == {first: "held", second: "equivocal"}
     assert (refused, handoffs) == ([(second, "XB-3003")], [first])
 
@@ -183,9 +175,7 @@ async def test_what_cannot_be_trusted_is_refused_once_without_its_content(gatewa
     assert await gateway.take([good]) == [Verdict.ACK]
     log = await gateway.log()
     assert sorted(entry.detail for entry in log if entry.kind == "REFUSED") == expected
-    async with gateway.database.read() as transaction:
-        row = await transaction.one("SELECT * FROM refused")
-    assert row is not None
+    row = (await gateway.rows("SELECT * FROM refused"))[0]
     assert list(row.keys()) == ["digest", "subject", "number", "refused_at"]
     assert [ticket.holds for ticket in gateway.tickets()] == [[sealed.eid]]
 
@@ -233,11 +223,9 @@ async def test_the_log_refuses_to_be_changed_and_a_change_behind_its_back_is_fou
     await gateway.take()
     for statement in ("UPDATE log_entry SET detail = 'x'", "DELETE FROM log_entry", "DELETE FROM statement"):
         with pytest.raises(Exception, match=r"append-only|kept as signed"):
-            async with gateway.database.transaction() as transaction:
-                await transaction.run(statement)
+            await gateway.run(statement)
     query = "SELECT * FROM log_entry ORDER BY position"
-    async with gateway.database.read() as transaction:
-        rows = [{name: row[name] for name in row.keys()} for row in await transaction.all(query)]  # noqa: SIM118
+    rows = [dict(zip(row.keys(), row, strict=True)) for row in await gateway.rows(query)]
     assert first_broken(rows) is None
     for column, value in (("detail", "x"), ("recorded_at", 1), ("prev", "0" * 64), ("hash", "0" * 64), ("eid", "")):
         changed = [dict(row) for row in rows]

@@ -62,8 +62,7 @@ async def test_a_warning_given_twice_for_one_date_would_break_the_transaction(ga
     gateway.now_is("2026-04-01 09:00")
     await gateway.watch.round()
     with pytest.raises(sqlite3.IntegrityError):
-        async with gateway.database.transaction() as transaction:
-            await transaction.run("INSERT INTO limit_rung SELECT * FROM limit_rung")
+        await gateway.run("INSERT INTO limit_rung SELECT * FROM limit_rung")
 
 
 async def test_an_extension_takes_warnings_back_and_they_are_given_anew_for_the_new_date(gateway: Gateway) -> None:
@@ -90,9 +89,7 @@ async def test_a_warning_stands_when_more_is_heard_of_the_case(gateway: Gateway)
     await gateway.watch.round()
     gateway.script.send(CASE, "evidence_supply_request", PP, POLICE, "2026-04-02 09:00", stage="S20_prosecution_review")
     await gateway.take(gateway.script.messages[-1:])
-    async with gateway.database.read() as transaction:
-        row = await transaction.one("SELECT urgency, next_at FROM limit_clock")
-    assert row is not None
+    (row,) = await gateway.rows("SELECT urgency, next_at FROM limit_clock")
     assert (row["urgency"], row["next_at"]) == (0, at("2026-04-03 00:00"))
 
 
@@ -103,8 +100,7 @@ async def test_a_limit_that_is_void_for_a_while_does_not_warn_again_for_the_same
     await gateway.take()
     gateway.now_is("2026-04-02 09:00")
     await gateway.watch.round()
-    async with gateway.database.transaction() as transaction:
-        await transaction.run("DELETE FROM limit_clock")
+    await gateway.run("DELETE FROM limit_clock")
     script.receipt(PP, POLICE, [(eid, "complete", "2026-03-02 09:10")])
     await gateway.take(script.messages[-1:])
     assert await gateway.watch.round() == 0

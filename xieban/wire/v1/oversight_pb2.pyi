@@ -275,6 +275,46 @@ class LogEntry(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ForecastEntry(message.Message):
+    """An entry that the passing of time alone will bring to the log."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DUE_TIME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    RUNG_FIELD_NUMBER: builtins.int
+    COLOUR_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    kind: builtins.str
+    """The entry's kind in the log: CLOCK_WARN, OVERDUE or CLOCK_LAPSED."""
+    rung: builtins.str
+    """Of a CLOCK_WARN: the rung of the ladder (yellow, red, or d7 for seven days) ..."""
+    colour: builtins.str
+    """... and its colour, yellow or red."""
+    @builtins.property
+    def due_time(self) -> timestamp_pb2.Timestamp:
+        """When it falls due. What is past already is recorded with the gateway's next round."""
+
+    @builtins.property
+    def limit(self) -> Limit:
+        """The limit as it will stand after the entry, without its ledger and derivation."""
+
+    def __init__(
+        self,
+        *,
+        due_time: timestamp_pb2.Timestamp | None = ...,
+        kind: builtins.str = ...,
+        rung: builtins.str = ...,
+        colour: builtins.str = ...,
+        limit: Limit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["due_time", b"due_time", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["colour", b"colour", "due_time", b"due_time", "kind", b"kind", "limit", b"limit", "rung", b"rung"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class OverseenHandoff(message.Message):
     """A handoff in the eyes of the gateway."""
 
@@ -518,5 +558,99 @@ class GetSummaryResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["cases", b"cases", "handoffs", b"handoffs", "in_flight", b"in_flight", "limits_overdue", b"limits_overdue", "limits_running", b"limits_running", "limits_started", b"limits_started", "log_entries", b"log_entries", "now", b"now", "refused", b"refused", "sandbox", b"sandbox"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForecastLimitsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    UNTIL_TIME_FIELD_NUMBER: builtins.int
+    CASE_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    case_id: builtins.str
+    """One case only; empty for all."""
+    page_size: builtins.int
+    """1 to 200; 0 means 50."""
+    page_token: builtins.str
+    @builtins.property
+    def until_time(self) -> timestamp_pb2.Timestamp:
+        """Not earlier than the gateway's legal time."""
+
+    def __init__(
+        self,
+        *,
+        until_time: timestamp_pb2.Timestamp | None = ...,
+        case_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "page_size", b"page_size", "page_token", b"page_token", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ForecastLimitsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @builtins.property
+    def entries(self) -> containers.RepeatedCompositeFieldContainer[ForecastEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: abc.Iterable[ForecastEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLogEntriesRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    AFTER_INDEX_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    after_index: builtins.int
+    """Entries with a greater index; 0 begins at the first."""
+    page_size: builtins.int
+    """1 to 200; 0 means 50."""
+    def __init__(
+        self,
+        *,
+        after_index: builtins.int = ...,
+        page_size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after_index", b"after_index", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLogEntriesResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def entries(self) -> containers.RepeatedCompositeFieldContainer[LogEntry]:
+        """Go on after the index of the last one; none means that the log ends here."""
+
+    def __init__(
+        self,
+        *,
+        entries: abc.Iterable[LogEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["entries", b"entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -54,6 +54,16 @@ class OversightServiceStub:
                 request_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryRequest.SerializeToString,
                 response_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryResponse.FromString,
                 _registered_method=True)
+        self.ForecastLimits = channel.unary_unary(
+                '/xieban.wire.v1.OversightService/ForecastLimits',
+                request_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListLogEntries = channel.unary_unary(
+                '/xieban.wire.v1.OversightService/ListLogEntries',
+                request_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class OversightServiceServicer:
@@ -86,6 +96,20 @@ class OversightServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForecastLimits(self, request, context):
+        """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLogEntries(self, request, context):
+        """The append-only log of the whole city, in its order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OversightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +132,16 @@ def add_OversightServiceServicer_to_server(servicer, server):
                     servicer.GetSummary,
                     request_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryRequest.FromString,
                     response_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryResponse.SerializeToString,
+            ),
+            'ForecastLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForecastLimits,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsResponse.SerializeToString,
+            ),
+            'ListLogEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogEntries,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +252,60 @@ class OversightService:
             '/xieban.wire.v1.OversightService/GetSummary',
             xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryRequest.SerializeToString,
             xieban_dot_wire_dot_v1_dot_oversight__pb2.GetSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForecastLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xieban.wire.v1.OversightService/ForecastLimits',
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ForecastLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xieban.wire.v1.OversightService/ListLogEntries',
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

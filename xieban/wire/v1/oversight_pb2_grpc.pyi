@@ -38,6 +38,10 @@ class OversightServiceStub:
     """Limits in order of due date."""
     GetSummary: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.GetSummaryRequest, _oversight_pb2.GetSummaryResponse]
     """Counts of the whole city."""
+    ForecastLimits: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ForecastLimitsRequest, _oversight_pb2.ForecastLimitsResponse]
+    """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing."""
+    ListLogEntries: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ListLogEntriesRequest, _oversight_pb2.ListLogEntriesResponse]
+    """The append-only log of the whole city, in its order."""
 
 @_typing.type_check_only
 class OversightServiceAsyncStub(OversightServiceStub):
@@ -49,6 +53,10 @@ class OversightServiceAsyncStub(OversightServiceStub):
     """Limits in order of due date."""
     GetSummary: _aio.UnaryUnaryMultiCallable[_oversight_pb2.GetSummaryRequest, _oversight_pb2.GetSummaryResponse]  # type: ignore[assignment]
     """Counts of the whole city."""
+    ForecastLimits: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ForecastLimitsRequest, _oversight_pb2.ForecastLimitsResponse]  # type: ignore[assignment]
+    """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing."""
+    ListLogEntries: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListLogEntriesRequest, _oversight_pb2.ListLogEntriesResponse]  # type: ignore[assignment]
+    """The append-only log of the whole city, in its order."""
 
 class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -81,5 +89,21 @@ class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oversight_pb2.GetSummaryResponse, _abc.Awaitable[_oversight_pb2.GetSummaryResponse]]:
         """Counts of the whole city."""
+
+    @_abc_1.abstractmethod
+    def ForecastLimits(
+        self,
+        request: _oversight_pb2.ForecastLimitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oversight_pb2.ForecastLimitsResponse, _abc.Awaitable[_oversight_pb2.ForecastLimitsResponse]]:
+        """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing."""
+
+    @_abc_1.abstractmethod
+    def ListLogEntries(
+        self,
+        request: _oversight_pb2.ListLogEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oversight_pb2.ListLogEntriesResponse, _abc.Awaitable[_oversight_pb2.ListLogEntriesResponse]]:
+        """The append-only log of the whole city, in its order."""
 
 def add_OversightServiceServicer_to_server(servicer: OversightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

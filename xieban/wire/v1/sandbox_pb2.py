@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cxieban/wire/v1/sandbox.proto\x12\x0exieban.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n\x0fGetClockRequest\";\n\x10GetClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x13\x41\x64vanceClockRequest\x12&\n\x02to\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x14\x41\x64vanceClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x11GetBacklogRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\r\"@\n\x12GetBacklogResponse\x12\x16\n\x0eunacknowledged\x18\x01 \x01(\x04\x12\x12\n\nincomplete\x18\x02 \x01(\x04\x32\x8f\x02\n\x0eSandboxService\x12M\n\x08GetClock\x12\x1f.xieban.wire.v1.GetClockRequest\x1a .xieban.wire.v1.GetClockResponse\x12Y\n\x0c\x41\x64vanceClock\x12#.xieban.wire.v1.AdvanceClockRequest\x1a$.xieban.wire.v1.AdvanceClockResponse\x12S\n\nGetBacklog\x12!.xieban.wire.v1.GetBacklogRequest\x1a\".xieban.wire.v1.GetBacklogResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cxieban/wire/v1/sandbox.proto\x12\x0exieban.wire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n\x0fGetClockRequest\"}\n\x10GetClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cmachine_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x66rozen\x18\x03 \x01(\x08\"=\n\x13\x41\x64vanceClockRequest\x12&\n\x02to\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x14\x41\x64vanceClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x11GetBacklogRequest\x12\x0f\n\x07wait_ms\x18\x01 \x01(\r\"@\n\x12GetBacklogResponse\x12\x16\n\x0eunacknowledged\x18\x01 \x01(\x04\x12\x12\n\nincomplete\x18\x02 \x01(\x04\x32\x8f\x02\n\x0eSandboxService\x12M\n\x08GetClock\x12\x1f.xieban.wire.v1.GetClockRequest\x1a .xieban.wire.v1.GetClockResponse\x12Y\n\x0c\x41\x64vanceClock\x12#.xieban.wire.v1.AdvanceClockRequest\x1a$.xieban.wire.v1.AdvanceClockResponse\x12S\n\nGetBacklog\x12!.xieban.wire.v1.GetBacklogRequest\x1a\".xieban.wire.v1.GetBacklogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCLOCKREQUEST']._serialized_start=81
   _globals['_GETCLOCKREQUEST']._serialized_end=98
   _globals['_GETCLOCKRESPONSE']._serialized_start=100
-  _globals['_GETCLOCKRESPONSE']._serialized_end=159
-  _globals['_ADVANCECLOCKREQUEST']._serialized_start=161
-  _globals['_ADVANCECLOCKREQUEST']._serialized_end=222
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=224
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=287
-  _globals['_GETBACKLOGREQUEST']._serialized_start=289
-  _globals['_GETBACKLOGREQUEST']._serialized_end=325
-  _globals['_GETBACKLOGRESPONSE']._serialized_start=327
-  _globals['_GETBACKLOGRESPONSE']._serialized_end=391
-  _globals['_SANDBOXSERVICE']._serialized_start=394
-  _globals['_SANDBOXSERVICE']._serialized_end=665
+  _globals['_GETCLOCKRESPONSE']._serialized_end=225
+  _globals['_ADVANCECLOCKREQUEST']._serialized_start=227
+  _globals['_ADVANCECLOCKREQUEST']._serialized_end=288
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=290
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=353
+  _globals['_GETBACKLOGREQUEST']._serialized_start=355
+  _globals['_GETBACKLOGREQUEST']._serialized_end=391
+  _globals['_GETBACKLOGRESPONSE']._serialized_start=393
+  _globals['_GETBACKLOGRESPONSE']._serialized_end=457
+  _globals['_SANDBOXSERVICE']._serialized_start=460
+  _globals['_SANDBOXSERVICE']._serialized_end=731
 # @@protoc_insertion_point(module_scope)

@@ -35,16 +35,28 @@ class GetClockResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     NOW_FIELD_NUMBER: builtins.int
+    MACHINE_TIME_FIELD_NUMBER: builtins.int
+    FROZEN_FIELD_NUMBER: builtins.int
+    frozen: builtins.bool
+    """Whether legal time stands still until it is moved."""
     @builtins.property
-    def now(self) -> timestamp_pb2.Timestamp: ...
+    def now(self) -> timestamp_pb2.Timestamp:
+        """Legal time."""
+
+    @builtins.property
+    def machine_time(self) -> timestamp_pb2.Timestamp:
+        """The machine's own time when it answered."""
+
     def __init__(
         self,
         *,
         now: timestamp_pb2.Timestamp | None = ...,
+        machine_time: timestamp_pb2.Timestamp | None = ...,
+        frozen: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["now", b"now"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["machine_time", b"machine_time", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["now", b"now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frozen", b"frozen", "machine_time", b"machine_time", "now", b"now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
