@@ -18,6 +18,7 @@ FAMILIES = {
     "4": "4xxx 法定期限 statutory time limits",
     "5": "5xxx 节点与部件 nodes and their parts",
     "6": "6xxx 命令行 the command line",
+    "7": "7xxx 通知与督办 notices and supervision",
 }
 
 HEAD = """\

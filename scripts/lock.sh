@@ -8,6 +8,6 @@ lock() {
         --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@"
 }
 # run is a subset of dev, and the tools agree with both: each is solved under the constraint of the one before.
-lock "$@" pyproject.toml --extra services --extra dev -o requirements/dev.lock
+lock "$@" pyproject.toml --extra services --extra sm --extra dev -o requirements/dev.lock
 lock "$@" pyproject.toml --extra services -c requirements/dev.lock -o requirements/run.lock
 lock "$@" requirements/tools.in -c requirements/dev.lock -o requirements/tools.lock

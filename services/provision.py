@@ -1,10 +1,11 @@
-"""Makes the home of a city: authority, certificates, seal keys, key directory, and a configuration for each process.
+"""Makes the home of a city: authority, certificates, seal keys, trust list, and a configuration for each process.
 
     home/
       ca.pem ca.key                 the city's own small authority
-      directory.json                public seal keys of the four nodes
+      trust.json roots/             the trust list, and the root keys that sign it
       nats/nats.conf                the broker's configuration, with what each node may say and read; its store lies beside it
-      nodes/<agency>/               certificate.pem key.pem seal.key nats.seed config.toml; later data.db, clock
+      nodes/<agency>/               certificate.pem key.pem seal.key nats.seed config.toml, witness.key or log.key;
+                                    later data.db, trust.seen, clock
       clients/<name>/               certificate.pem key.pem ca.pem profile.toml: what an agency system (or the xieban command) uses
       logs/                         one file a process
 
@@ -31,8 +32,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from xieban import seal, subjects
+from services import ceremony
+from xieban import subjects
 from xieban.agency import PARTIES, Agency, city
+from xieban.keys import DEFAULT, PublicKey, algorithm, files
+from xieban.trust import Pins
 
 NODES: Final = (*PARTIES, Agency.GATEWAY)
 HOST: Final = "127.0.0.1"
@@ -106,18 +110,26 @@ def provision(
     for place in (home.folder, home.logs, home.folder / "nats"):
         place.mkdir(parents=True, exist_ok=True)
     authority = _authority(home, now)
-    entries = []
+    seals = {}
     for agency in NODES:
         place = home.node(agency)
         place.mkdir(parents=True, exist_ok=True)
         _certificate(place, authority, _spiffe(home, agency, "node"), now, server=agency)
-        entries.append(seal.entry(_seal_key(place / "seal.key"), city=city_token, agency=agency))
-    seal.Directory(entries).save(home.folder / "directory.json")
+        seals[agency] = _key(place / "seal.key")
+    pins = ceremony.found(
+        home.folder,
+        city=city_token,
+        seals=seals,
+        log=_key(home.node(Agency.GATEWAY) / "log.key"),
+        witnesses={agency: _key(home.node(agency) / "witness.key") for agency in PARTIES},
+        authority=authority.certificate,
+        now=now,
+    )
     for name, of, role, target in _clients():
         _client(home, name, _spiffe(home, of, role), of, target, authority, now)
     _nats(home)
     for agency in NODES:
-        _config(home, agency, sandbox_start)
+        _config(home, agency, sandbox_start, pins)
     return home
 
 
@@ -225,10 +237,10 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _seal_key(file: Path) -> seal.SealKey:
+def _key(file: Path) -> PublicKey:
     if not file.exists():
-        seal.SealKey.generate().save(file)
-    return seal.SealKey.load(file)
+        files.save_private(file, algorithm(DEFAULT).generate())
+    return files.load_private(file).public
 
 
 def write_private(file: Path, content: bytes) -> None:
@@ -290,7 +302,7 @@ def _bus_key(file: Path) -> str:
     return str(nkeys.from_seed(file.read_bytes()).public_key, "ascii")
 
 
-def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
+def _config(home: Home, agency: Agency, sandbox_start: datetime | None, pins: Pins) -> None:
     file = home.node(agency) / "config.toml"
     if file.exists():
         return
@@ -300,13 +312,16 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
         "nats": f"nats://{HOST}:{home.ports.nats}",
         "nats_key": "nats.seed",
         "database": "data.db",
-        "directory": "../../directory.json",
         "seal_key": "seal.key",
+        "trust": {"file": "../../trust.json", "threshold": pins.threshold, "roots": sorted(pins.roots)},
         "tls": {"ca": "../../ca.pem", "certificate": "certificate.pem", "key": "key.pem"},
     }
     if agency is Agency.GATEWAY:
         settings["page"] = f"{HOST}:{home.ports.page}"
+        settings["log_key"] = "log.key"
+        settings["witnesses"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     else:
+        settings["witness_key"] = "witness.key"
         settings["peers"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     if sandbox_start is not None:
         settings["sandbox"] = {"clock": "clock", "start": sandbox_start.isoformat()}
@@ -314,7 +329,7 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None) -> None:
 
 
 def toml(settings: Mapping[str, object]) -> str:
-    """Settings of texts, numbers, switches and one level of tables as TOML."""
+    """Settings of texts, numbers, switches, lists of them and one level of tables as TOML."""
     plain = [f"{key} = {_value(value)}" for key, value in settings.items() if not isinstance(value, Mapping)]
     tables = [
         "\n".join([f"\n[{key}]", *(f"{name} = {_value(inner)}" for name, inner in value.items())])
@@ -329,5 +344,7 @@ def _value(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_value(inner) for inner in value)}]"
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

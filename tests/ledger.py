@@ -13,11 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from services.provision import Home
+from services.trusted import archive
 from xieban import dossier
 from xieban.agency import PARTIES, Agency
 from xieban.errors import XiebanError
 from xieban.handoff import SETTLED, Fact, Header, Receipt, State, climb
-from xieban.procedure import FIRST_STAGE, CaseState, advance, table
+from xieban.procedure import FIRST_STAGE, CaseState, advance, retreat, table
 from xieban.seal import Directory
 from xieban.statement import open_header, open_receipt
 from xieban.subjects import Address
@@ -96,7 +97,7 @@ class _Book:
 def compare(home: Home, *, cases: Collection[str] | None = None) -> Findings:
     """Compare every database the city has; with `cases`, only what belongs to these. A gateway without a database is left out."""
     found = Findings()
-    directory = Directory.load(home.folder / "directory.json")
+    directory = archive(home.folder / "trust.json")
     books = {
         agency: _open(home, agency, directory, cases, found)
         for agency in PARTIES
@@ -265,6 +266,8 @@ def _effects(book: _Book, found: Findings) -> None:
     tables = table()
     worked: dict[str, CaseState] = {}
     accepted: set[tuple[str, str]] = set()
+    taken: set[tuple[str, str]] = set()
+    given_back: set[str] = set()
     sent = sorted((eid for eid in book.box("out")), key=lambda eid: book.seqs[eid, "out"])
 
     def send_below(case_id: str, seq: int) -> None:
@@ -288,9 +291,16 @@ def _effects(book: _Book, found: Findings) -> None:
         if box == "in" and state is State.DELIVERED and header.sender.agency != header.receiver.agency:
             mine = tables.stages[case.stage].holder is book.agency
             theirs = tables.stages[header.case.stage].holder == header.sender.agency
-            if header.case.stage != case.stage and (mine or theirs):
+            if header.case.stage != case.stage and (mine or theirs) and not given_back & set(header.re):
                 case = CaseState(header.case.stage, case.returns)
             case = advance(case, kind, on="sent", outcome=header.outcome)
+            taken.add((eid, box))
+        elif state in (State.RETURNED, State.REJECTED, State.WITHDRAWN):
+            if box == "out":
+                given_back.add(eid)
+            elsewhere = header.sender.agency != header.receiver.agency
+            if (eid, box) in taken or (box == "in" and not elsewhere) or (box == "out" and elsewhere):
+                case = retreat(case, kind, stage=header.case.stage, outcome=header.outcome)
         elif state in (State.ACCEPTED, State.ANSWERED) and (eid, box) not in accepted:
             accepted.add((eid, box))
             case = advance(case, kind, on="accepted", outcome=header.outcome)

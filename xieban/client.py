@@ -125,7 +125,7 @@ class Page:
     token: str = ""
 
 
-class _Caller:
+class Caller:
     """One channel, its deadlines and its repetitions."""
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
@@ -162,7 +162,7 @@ class _Caller:
         raise AssertionError("the last try either returns or raises")
 
 
-class XiebanClient(_Caller):
+class XiebanClient(Caller):
     """An agency's own node: its handoffs and cases."""
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
@@ -256,7 +256,7 @@ class XiebanClient(_Caller):
             failures += 1
 
 
-class OversightClient(_Caller):
+class OversightClient(Caller):
     """The gateway as the committee sees it: procedure and time, no evidence, no names."""
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
@@ -306,7 +306,7 @@ class OversightClient(_Caller):
         return views.summary_from_pb(answer)
 
 
-class SandboxClient(_Caller):
+class SandboxClient(Caller):
     """The clock of one process of a sandbox. A production process does not know this service: every call is SANDBOX_ONLY there."""
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:

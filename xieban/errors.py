@@ -215,6 +215,74 @@ class Reason(Enum):
         "{what}有 {count} 份有效，须有 {limit} 份",
         "待见证方联署后重新取得；长时间不足的，报告政法委",
     )
+    LOG_FORKED = Text(
+        "XB-3009",
+        Conflict,
+        "检查点被拒绝联署",
+        "监督日志第 {size} 条处的树根与本见证方此前见过的前 {limit} 条不相衔接",
+        "两份检查点均已留存；立即报告政法委，查明前不再联署",
+    )
+    CLOCK_SUSPECT = Text(
+        "XB-3010", NotAllowed, "检查点没有联署", "本机时间早于上次联署的时间", "校准本机时间；沙箱中向前推进时钟"
+    )
+    KEY_OUT_OF_SPAN = Text(
+        "XB-3021",
+        Denied,
+        "报文被拒收",
+        "密钥 {keyid} 在监督日志序号 {index} 处无效（{detail}）",
+        "用信任清单中有效的密钥重新签发；属于密钥泄露的，按 docs/trust.md 处置",
+    )
+    KEY_MALFORMED = Text(
+        "XB-3022", InvalidInput, "密钥未受理", "不是 {algorithm} 的密钥，或者公钥私钥不成对", "重新取得密钥文件"
+    )
+    ALGORITHM_MISSING = Text(
+        "XB-3023", NotAllowed, "签名没有核验", "没有安装 {algorithm} 的程序库", "安装 xieban[sm] 后重试"
+    )
+    KEY_FILE_EXPOSED = Text(
+        "XB-3024",
+        NotAllowed,
+        "密钥没有使用",
+        "私钥文件 {file} 的权限是 {mode}，他人可以读取",
+        "查明何人读过；确认没有泄露后执行 chmod 600，否则吊销并更换密钥",
+    )
+    KEY_FILE_INVALID = Text(
+        "XB-3025", InvalidInput, "密钥没有使用", "密钥文件 {file} 无法使用：{detail}", "核对文件和口令"
+    )
+    TRUST_BROKEN = Text(
+        "XB-3026",
+        Denied,
+        "信任清单未被采信",
+        "第 {version} 版不成立：{detail}",
+        "从签发单位重新取得原样文件；仍不成立的，不要使用，报告政法委",
+    )
+    TRUST_UNSIGNED = Text(
+        "XB-3027",
+        NotAllowed,
+        "信任清单尚未生效",
+        "第 {version} 版有 {count} 份有效的根签名，须有 {limit} 份",
+        "请其余根密钥保管人用 xieban trust sign 签名",
+    )
+    TRUST_EXPIRED = Text(
+        "XB-3028",
+        Denied,
+        "信任清单未被采信",
+        "第 {version} 版已于 {at} 过期",
+        "取得新一版信任清单；没有新版的，请根密钥保管人签发",
+    )
+    TRUST_OLDER = Text(
+        "XB-3029",
+        Denied,
+        "信任清单未被采信",
+        "给出的第 {version} 版不能接续本节点用过的第 {seen} 版",
+        "放回最新一版信任清单；不得退回旧版",
+    )
+    TRUST_LACKS = Text(
+        "XB-3030",
+        NotAllowed,
+        "程序没有启动",
+        "{what}不在信任清单第 {version} 版中，或者已经停用",
+        "把它列入新一版信任清单，或者换用清单中的那一个",
+    )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
         "XB-4001",
@@ -355,6 +423,45 @@ class Reason(Enum):
     FILE_UNREADABLE = Text("XB-6001", InvalidInput, "命令没有执行", "文件 {file} 无法读取：{detail}", "核对路径和权限")
     CLIENT_UNCONFIGURED = Text(
         "XB-6002", InvalidInput, "命令没有执行", "没有找到接口配置：{detail}", "用 --profile 指定接口配置目录"
+    )
+    # --- 7xxx notices and supervision
+    NOTICE_NOT_FOUND = Text(
+        "XB-7001",
+        NotFound,
+        "没有找到通知",
+        "没有编号为 {notice} 的通知，或者本单位无权查看",
+        "用 xieban notice list 核对编号",
+    )
+    SUPERVISION_NOT_FOUND = Text(
+        "XB-7002", NotFound, "没有找到督办", "没有编号为 {supervision} 的督办，或者本单位无权查看", "核对督办编号"
+    )
+    SUPERVISION_STATE = Text(
+        "XB-7003",
+        NotAllowed,
+        "操作未执行",
+        "督办 {supervision} 当前为“{state}”，不能{act}",
+        "查看该督办的办理过程后再办理",
+    )
+    SUPERVISION_LIFTED = Text(
+        "XB-7004",
+        NotAllowed,
+        "操作未执行",
+        "督办 {supervision} 所据的期限已经查明没有超期，不能{act}",
+        "拟稿可以不予发出，已经发出的可以办结",
+    )
+    DISCARD_UNFOUNDED = Text(
+        "XB-7005",
+        NotAllowed,
+        "操作未执行",
+        "监督日志中没有督办 {supervision} 所据期限按期办结或者变更的记录",
+        "等待有关流转到达后再办理，或者写明其他理由",
+    )
+    ESCALATION_EXHAUSTED = Text(
+        "XB-7006",
+        NotAllowed,
+        "操作未执行",
+        "督办 {supervision} 已经升至最高一级（{whom}）",
+        "办结、退回补充，或者提交协调会",
     )
 
     @property

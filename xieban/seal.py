@@ -2,26 +2,23 @@
 
 A statement is an envelope after DSSE v1: a type, a payload, signatures over their pre-authentication encoding. It is verified
 first and parsed afterwards, and never serialised again to verify. The algorithm belongs to the key in the directory, not to the
-message, so nobody can be talked down to a weaker one.
+message, so nobody can be talked down to a weaker one; and a key counts for a span of the supervision log, not of a clock.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
-
-import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from xieban.agency import Agency
 from xieban.canonical import MAX_PAYLOAD
 from xieban.errors import Reason, failure
 from xieban.ids import Eid, KeyId
+from xieban.keys import DEFAULT, AlgorithmName, PrivateKey, PublicKey, algorithm, keyid
 
-StatementType = Literal["header", "receipt", "ticket"]
+StatementType = Literal["header", "receipt", "ticket", "notice", "reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +36,13 @@ class Sealed:
     signatures: tuple[Signature, ...]
 
     @property
+    def signed(self) -> bytes:
+        """The bytes under the signatures."""
+        return pae(self.type, self.payload)
+
+    @property
     def eid(self) -> Eid:
-        return Eid(hashlib.sha256(pae(self.type, self.payload)).hexdigest())
+        return Eid(hashlib.sha256(self.signed).hexdigest())
 
 
 def pae(statement_type: str, payload: bytes) -> bytes:
@@ -50,86 +52,60 @@ def pae(statement_type: str, payload: bytes) -> bytes:
 
 
 class SealKey:
-    """A node's private seal key (Ed25519)."""
+    """A node's private seal key."""
 
-    def __init__(self, private: Ed25519PrivateKey) -> None:
+    def __init__(self, private: PrivateKey) -> None:
         self._private = private
-        self.public = private.public_key().public_bytes_raw()
-        self.keyid = keyid(self.public)
+        self.public: PublicKey = private.public
+        self.keyid = keyid(private.public)
 
     @classmethod
-    def generate(cls) -> SealKey:
-        return cls(Ed25519PrivateKey.generate())
-
-    @classmethod
-    def load(cls, file: Path) -> SealKey:
-        """Read the 32 raw private bytes from `file`. Errors: CONFIG_INVALID."""
-        try:
-            return cls(Ed25519PrivateKey.from_private_bytes(file.read_bytes()))
-        except (OSError, ValueError) as error:
-            raise failure(Reason.CONFIG_INVALID, file=file.name, detail="签名密钥文件无法读取") from error
-
-    def save(self, file: Path) -> None:
-        """Write the private key, readable by its owner only."""
-        file.touch(mode=0o600)
-        file.write_bytes(self._private.private_bytes_raw())
+    def generate(cls, name: AlgorithmName = DEFAULT) -> SealKey:
+        return cls(algorithm(name).generate())
 
     def seal(self, statement_type: StatementType, payload: bytes) -> Sealed:
         signature = self._private.sign(pae(statement_type, payload))
         return Sealed(type=statement_type, payload=payload, signatures=(Signature(keyid=self.keyid, sig=signature),))
 
 
-def keyid(public: bytes) -> KeyId:
-    """The key id of a raw Ed25519 public key."""
-    return KeyId(hashlib.sha256(public).hexdigest()[:16])
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """One seal key: for whom it speaks, and for which indexes of the supervision log.
 
+    `office` empty: every office of the agency. `until_index` is the first index at which it does not count any more, `ended` says why.
+    """
 
-class DirectoryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One public key: whose it is and what algorithm it signs with."""
-
-    keyid: str
     city: str
-    agency: str
-    algorithm: Literal["ed25519"]
-    public: str
+    agency: Agency
+    key: PublicKey
+    office: str = ""
+    from_index: int = 0
+    until_index: int | None = None
+    ended: Literal["retired", "revoked"] = "retired"
 
-
-class _DirectoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    keys: list[DirectoryEntry]
+    def covers(self, index: int) -> bool:
+        return self.from_index <= index and (self.until_index is None or index < self.until_index)
 
 
 class Directory:
-    """The public keys of a city's nodes. A signature counts only for the agency its key is listed under."""
+    """The seal keys of a city, as a trust list gives them. A signature counts only for the agency its key is listed under.
 
-    def __init__(self, entries: list[DirectoryEntry]) -> None:
-        self.entries = entries
-        self._keys = {
-            entry.keyid: (
-                entry.city,
-                Agency(entry.agency),
-                Ed25519PublicKey.from_public_bytes(bytes.fromhex(entry.public)),
-            )
-            for entry in entries
-        }
-        # A name that is not the key's digest, or names two agencies, would let one of them speak for the other.
-        if len(self._keys) != len(entries) or any(keyid(bytes.fromhex(e.public)) != e.keyid for e in entries):
-            raise failure(Reason.CONFIG_INVALID, file="directory.json", detail="密钥编号与公钥不符或者重复")
+    `at` is the index at which statements are judged whose own is not known: their place in the log cannot be before it. None judges no
+    index at all and is for reading again what was accepted before.
+    """
 
-    @classmethod
-    def load(cls, file: Path) -> Directory:
-        """Read a directory file. Errors: CONFIG_INVALID."""
-        try:
-            return cls(msgspec.json.decode(file.read_bytes(), type=_DirectoryFile).keys)
-        except (OSError, ValueError) as error:
-            raise failure(Reason.CONFIG_INVALID, file=file.name, detail="公钥目录无法读取") from error
+    def __init__(self, entries: Iterable[DirectoryEntry], *, at: int | None = 0) -> None:
+        self._at = at
+        rows = tuple(entries)
+        self._keys = {keyid(row.key): row for row in rows}
+        if len(self._keys) != len(rows):  # a key that is two agencies' would let one of them speak for the other
+            raise failure(Reason.TRUST_BROKEN, detail="密钥重复")
 
-    def save(self, file: Path) -> None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(_DirectoryFile(keys=self.entries)), indent=2) + b"\n")
+    def verify(self, sealed: Sealed, *, city: str, agency: Agency, index: int | None = None) -> DirectoryEntry:
+        """Check that `agency` of `city` signed these bytes; returns the key's entry.
 
-    def verify(self, sealed: Sealed, *, city: str, agency: Agency) -> None:
-        """Check that `agency` of `city` signed these bytes.
-
-        Errors: MESSAGE_TOO_LARGE, KEY_UNKNOWN (no such key, or another agency's), SEAL_INVALID.
+        `index` is the place in the supervision log of what is signed, where it is known.
+        Errors: MESSAGE_TOO_LARGE, KEY_UNKNOWN (no such key, or another agency's), KEY_OUT_OF_SPAN, SEAL_INVALID, ALGORITHM_MISSING.
         """
         if len(sealed.payload) > MAX_PAYLOAD:
             raise failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=len(sealed.payload), limit=MAX_PAYLOAD)
@@ -137,14 +113,21 @@ class Directory:
             raise failure(Reason.SEAL_INVALID)
         signature = sealed.signatures[0]
         found = self._keys.get(signature.keyid)
-        if found is None or found[:2] != (city, agency):
+        if found is None or (found.city, found.agency) != (city, agency):
             raise failure(Reason.KEY_UNKNOWN, keyid=signature.keyid[:16], agency=agency)
-        try:
-            found[2].verify(signature.sig, pae(sealed.type, sealed.payload))
-        except InvalidSignature as error:
-            raise failure(Reason.SEAL_INVALID) from error
+        if self._at is not None:
+            at = self._at if index is None else index
+            if not found.covers(at):
+                why = "尚未启用" if at < found.from_index else _ENDED[found.ended]
+                raise failure(Reason.KEY_OUT_OF_SPAN, keyid=signature.keyid[:16], index=at, detail=why)
+        if not found.key.holds(signature.sig, sealed.signed):
+            raise failure(Reason.SEAL_INVALID)
+        return found
+
+
+_ENDED = {"retired": "已经停用", "revoked": "已经吊销"}
 
 
 def entry(key: SealKey, *, city: str, agency: Agency) -> DirectoryEntry:
-    """The directory row of a node's key."""
-    return DirectoryEntry(keyid=key.keyid, city=city, agency=agency, algorithm="ed25519", public=key.public.hex())
+    """The directory row of a node's key that counts from the beginning and without an end."""
+    return DirectoryEntry(city=city, agency=agency, key=key.public)

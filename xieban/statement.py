@@ -7,7 +7,7 @@ the functions at the end, so that there is one way to make a statement and one w
 from __future__ import annotations
 
 from xieban import canonical
-from xieban.agency import Agency
+from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, failure
 from xieban.handoff import (
     HEADER_VERSION,
@@ -21,18 +21,25 @@ from xieban.handoff import (
     Ticket,
 )
 from xieban.marshal import sealed_from_bytes
+from xieban.notice import KEPT, NOTICE_VERSION, Notice, Reply, check_notice, check_reply
 from xieban.seal import Directory, Sealed, SealKey, StatementType
 from xieban.subjects import Address
 
-_WHAT = {"handoff": "header", "receipt": "receipt", "ticket": "ticket"}
+_WHAT = {"handoff": "header", "receipt": "receipt", "ticket": "ticket", "notice": "notice", "reply": "reply"}
 
 
-def open_header(data: bytes, *, address: Address, directory: Directory) -> tuple[Sealed, Header]:
-    """A header as carried. Errors: PAYLOAD_NOT_CANONICAL, KEY_UNKNOWN, SEAL_INVALID, MESSAGE_TOO_LARGE, FIELD_INVALID."""
-    sealed = _open(data, address=address, directory=directory)
+def open_header(
+    data: bytes, *, address: Address, directory: Directory, index: int | None = None
+) -> tuple[Sealed, Header]:
+    """A header as carried. `index` is its place in the supervision log, where it is known (`Directory.verify`).
+
+    Errors: PAYLOAD_NOT_CANONICAL, KEY_UNKNOWN, KEY_OUT_OF_SPAN, SEAL_INVALID, MESSAGE_TOO_LARGE, FIELD_INVALID.
+    """
+    sealed, office = _open(data, address=address, directory=directory, index=index)
     header = canonical.decode(sealed.payload, Header)
     ends = (header.sender.city, header.sender.agency, header.receiver.city, header.receiver.agency)
     _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
+    _match(office in ("", header.sender.office), "from")
     _match(header.v == HEADER_VERSION, "v")
     _match(header.lane.seq >= 1 and (header.lane.seq == 1) == (header.lane.prev == ""), "lane")
     _match(len(header.re) <= MAX_REFERENCES and len(header.acts) <= MAX_ACTS, "acts")
@@ -40,9 +47,11 @@ def open_header(data: bytes, *, address: Address, directory: Directory) -> tuple
     return sealed, header
 
 
-def open_receipt(data: bytes, *, address: Address, directory: Directory) -> tuple[Sealed, Receipt]:
+def open_receipt(
+    data: bytes, *, address: Address, directory: Directory, index: int | None = None
+) -> tuple[Sealed, Receipt]:
     """A receipt as carried. Errors as for `open_header`."""
-    sealed = _open(data, address=address, directory=directory)
+    sealed = _open_whole(data, address=address, directory=directory, index=index)
     receipt = canonical.decode(sealed.payload, Receipt)
     ends = (receipt.sender.city, receipt.sender.agency, receipt.receiver.city, receipt.receiver.agency)
     _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
@@ -52,12 +61,41 @@ def open_receipt(data: bytes, *, address: Address, directory: Directory) -> tupl
 
 def open_ticket(data: bytes, *, address: Address, directory: Directory) -> Ticket:
     """A ticket as carried. Errors as for `open_header`."""
-    sealed = _open(data, address=address, directory=directory)
+    sealed = _open_whole(data, address=address, directory=directory)
     ticket = canonical.decode(sealed.payload, Ticket)
     ends = (ticket.sender.city, ticket.sender.agency, ticket.receiver.city, ticket.receiver.agency)
     _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
     _match(ticket.v == HEADER_VERSION and len(ticket.holds) <= MAX_HOLDS, "holds")
     return ticket
+
+
+def open_notice(
+    data: bytes, *, address: Address, directory: Directory, index: int | None = None
+) -> tuple[Sealed, Notice]:
+    """A notice as carried. Errors as for `open_header`; also SECRET_MARK, TEXT_FORBIDDEN. Nobody but the gateway gives notice."""
+    sealed = _open_whole(data, address=address, directory=directory, index=index)
+    _match(address.sender == Agency.GATEWAY, "from")
+    notice = canonical.decode(sealed.payload, Notice)
+    ends = (notice.sender.city, notice.sender.agency, notice.receiver.city, notice.receiver.agency)
+    _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
+    _match(notice.v == NOTICE_VERSION, "v")
+    _match(notice.demand is None or notice.demand.state not in KEPT, "demand")
+    check_notice(notice)
+    return sealed, notice
+
+
+def open_reply(
+    data: bytes, *, address: Address, directory: Directory, index: int | None = None
+) -> tuple[Sealed, Reply]:
+    """A reply as carried. Errors as for `open_notice`."""
+    sealed = _open_whole(data, address=address, directory=directory, index=index)
+    _match(address.sender in set(PARTIES) and address.receiver == Agency.GATEWAY, "from/to")
+    reply = canonical.decode(sealed.payload, Reply)
+    ends = (reply.sender.city, reply.sender.agency, reply.receiver.city, reply.receiver.agency)
+    _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
+    _match(reply.v == NOTICE_VERSION, "v")
+    check_reply(reply)
+    return sealed, reply
 
 
 def seal_header(header: Header, key: SealKey) -> Sealed:
@@ -75,7 +113,19 @@ def seal_ticket(ticket: Ticket, key: SealKey) -> Sealed:
     return _seal("ticket", ticket, key)
 
 
-def _seal(what: StatementType, value: Header | Receipt | Ticket, key: SealKey) -> Sealed:
+def seal_notice(notice: Notice, key: SealKey) -> Sealed:
+    """Errors: MESSAGE_TOO_LARGE, and those of `check_notice`."""
+    check_notice(notice)
+    return _seal("notice", notice, key)
+
+
+def seal_reply(reply: Reply, key: SealKey) -> Sealed:
+    """Errors: MESSAGE_TOO_LARGE, and those of `check_reply`."""
+    check_reply(reply)
+    return _seal("reply", reply, key)
+
+
+def _seal(what: StatementType, value: Header | Receipt | Ticket | Notice | Reply, key: SealKey) -> Sealed:
     payload = canonical.encode(value)
     if len(payload) > canonical.MAX_PAYLOAD:
         raise failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=len(payload), limit=canonical.MAX_PAYLOAD)
@@ -83,15 +133,22 @@ def _seal(what: StatementType, value: Header | Receipt | Ticket, key: SealKey) -
     return key.seal(what, payload)
 
 
-def _open(data: bytes, *, address: Address, directory: Directory) -> Sealed:
+def _open_whole(data: bytes, *, address: Address, directory: Directory, index: int | None = None) -> Sealed:
+    """As `_open`, of what an agency says as a whole: the key of one of its offices is not enough."""
+    sealed, office = _open(data, address=address, directory=directory, index=index)
+    _match(office == "", "from")
+    return sealed
+
+
+def _open(data: bytes, *, address: Address, directory: Directory, index: int | None) -> tuple[Sealed, str]:
+    """The verified envelope, and the only office that its key may speak for (empty: any of the agency)."""
     sealed = sealed_from_bytes(data)
     _match(sealed.type == _WHAT.get(address.what), "type")
     try:
         speaker = Agency(address.sender)
     except ValueError as error:
         raise failure(Reason.FIELD_INVALID, field="subject", detail="发送方不是已知机关") from error
-    directory.verify(sealed, city=address.city, agency=speaker)
-    return sealed
+    return sealed, directory.verify(sealed, city=address.city, agency=speaker, index=index).office
 
 
 def _match(holds: bool, field: str) -> None:

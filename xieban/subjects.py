@@ -2,6 +2,8 @@
 
     xieban.v1.<city>.handoff.<from>.<to>     sealed headers
     xieban.v1.<city>.receipt.<from>.<to>     sealed receipts
+    xieban.v1.<city>.notice.gateway.<to>     sealed notices
+    xieban.v1.<city>.reply.<from>.gateway    sealed replies to them
     xieban.v1.<city>.ticket.<from>.<to>      sealed tickets (outside the stream: re-issued on demand)
 
 Tokens are ASCII and hold no personal data.
@@ -14,7 +16,14 @@ from dataclasses import dataclass
 from xieban.agency import PARTIES, Agency
 
 MAX_MESSAGE = 64 * 1024
-_SPEAKERS = {"handoff": PARTIES, "receipt": PARTIES, "ticket": (*PARTIES, Agency.GATEWAY)}
+_SPEAKERS = {
+    "handoff": PARTIES,
+    "receipt": PARTIES,
+    "notice": (Agency.GATEWAY,),
+    "reply": PARTIES,
+    "ticket": (*PARTIES, Agency.GATEWAY),
+}
+_STREAMED = ("handoff", "receipt", "notice", "reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,16 @@ def receipt(city: str, sender: str, receiver: str) -> str:
     return f"xieban.v1.{city}.receipt.{sender}.{receiver}"
 
 
+def notice(city: str, receiver: str) -> str:
+    """Only the gateway gives notice."""
+    return f"xieban.v1.{city}.notice.{Agency.GATEWAY}.{receiver}"
+
+
+def reply(city: str, sender: str) -> str:
+    """Only the gateway is replied to."""
+    return f"xieban.v1.{city}.reply.{sender}.{Agency.GATEWAY}"
+
+
 def ticket(city: str, sender: str, receiver: str) -> str:
     return f"xieban.v1.{city}.ticket.{sender}.{receiver}"
 
@@ -78,8 +97,8 @@ def parse(subject: str) -> Address | None:
 
 
 def stream(city: str) -> StreamSpec:
-    """The city's one stream: headers and receipts."""
-    return StreamSpec(name=f"XIEBAN_{city}", subjects=(f"xieban.v1.{city}.handoff.>", f"xieban.v1.{city}.receipt.>"))
+    """The city's one stream: everything but tickets."""
+    return StreamSpec(name=f"XIEBAN_{city}", subjects=tuple(f"xieban.v1.{city}.{what}.>" for what in _STREAMED))
 
 
 def consumer(city: str, agency: Agency) -> ConsumerSpec:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grpc.aio
 import msgspec
 
-from services.agency import store
+from services.agency import notice_servicer, store
+from services.agency.cosigning import SERVICE as WITNESS_SERVICE
+from services.agency.cosigning import WitnessServicer
 from services.agency.desk import Desk
 from services.agency.dossiers import SERVICE as DOSSIER_SERVICE
 from services.agency.dossiers import DossierServicer, Puller
 from services.agency.hearing import Hearing
 from services.agency.intake import Intake
+from services.agency.noticing import Noticing
 from services.agency.receiving import Receiving
-from services.agency.relay import Relay
 from services.agency.rulebook import Rulebook
 from services.agency.sending import Sending
-from services.agency.servicer import CASE_SERVICE, HANDOFF_SERVICE, Bell, CaseServicer, HandoffServicer
-from services.agency.work import Identity, Numbers, Parcel
+from services.agency.servicer import CASE_SERVICE, HANDOFF_SERVICE, CaseServicer, HandoffServicer
+from services.agency.witness import Witness
+from services.agency.work import Identity, Numbers
 from services.chassis import faults, telemetry
 from services.chassis.batch import Batcher
+from services.chassis.bell import Bell
 from services.chassis.bus import Bus
-from services.chassis.clock import Sandbox, SandboxClock, clock_of
+from services.chassis.clock import Sandbox, SandboxClock, SystemClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database, Row
 from services.chassis.lifecycle import Process, run
@@ -32,12 +36,16 @@ from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
 from services.chassis.telemetry import Telemetry
+from services.relay import Parcel, Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
+from services.trusted import Own, Trust, note_key
+from services.trusted import load as load_trust
 from xieban import subjects
 from xieban.agency import city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
-from xieban.seal import Directory, SealKey
-from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, sandbox_pb2_grpc
+from xieban.trust import policy as trust_policy
+from xieban.trust import witness_name
+from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, log_pb2_grpc, sandbox_pb2_grpc
 
 MAX_MESSAGE = MAX_DOSSIER + MAX_MANIFEST + 64 * 1024
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -51,10 +59,12 @@ class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nats: str
     nats_key: Path
     database: Path
-    directory: Path
+    trust: Trust
     seal_key: Path
     tls: Tls
     peers: dict[str, str]
+    witness_key: Path
+    seal_key_passphrase: Path | None = None
     sandbox: Sandbox | None = None
     telemetry: Telemetry = Telemetry()
     development: bool = False
@@ -79,9 +89,11 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     telemetry.configure_logging(service=agency, level=config.log_level)
     process.stack.callback(telemetry.configure(service=f"xieban-{agency}", settings=config.telemetry))
     clock = clock_of(config.sandbox)
-    directory = Directory.load(config.directory)
-    key = SealKey.load(config.seal_key)
     token = city(config.city).token
+    own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
+    seen = config.database.with_name("trust.seen")
+    trusted = load_trust(config.trust, city=token, agency=agency, own=own, seen=seen, now=SystemClock().now())
+    directory, key = trusted.directory, trusted.key
 
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
@@ -132,13 +144,13 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         owe=issuer.owe,
         to_pull=lambda entries: puller.add(entries),
     )
-    receiving, hearing = Receiving(desk), Hearing(desk)
+    receiving, hearing, noticing = Receiving(desk), Hearing(desk), Noticing(desk)
     puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
     puller.add(to_pull)
     relay.carry(pending_parcels(me, owed))
     orders = Batcher(Sending(desk).act)
     consumer = subjects.consumer(token, agency)
-    intake = Intake(receiving=receiving, hearing=hearing, max_deliver=consumer.max_deliver)
+    intake = Intake(receiving=receiving, hearing=hearing, noticing=noticing, max_deliver=consumer.max_deliver)
     collector = Collector(directory=directory, clock=clock, finish=hearing.finish, linger=linger)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
@@ -159,6 +171,9 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         CaseServicer(city=token, agency=agency, database=database), server.server
     )
     dossier_pb2_grpc.add_DossierServiceServicer_to_server(DossierServicer(database=database, city=token), server.server)
+    names.append(
+        notice_servicer.add(server.server, city=token, agency=agency, database=database, noticing=noticing, bell=bell)
+    )
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
 
@@ -169,13 +184,23 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
             SandboxServicer(city=token, clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
         )
         names.append(SANDBOX_SERVICE)
+    policy = trust_policy(trusted.value, at=trusted.value.index)
+    listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
+    cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
+    witness = Witness(database, log=policy.log, key=cosigner, clock=clock)
+    log_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(witness, city=token), server.server)
+    names.append(WITNESS_SERVICE)
     process.stack.push_async_callback(server.stop)
     return await server.start(config.listen, services=names)
 
 
 def pending_parcels(me: Identity, rows: Sequence[Row]) -> list[Parcel]:
     """What a fresh process owes, from its outbox rows; one parcel a statement."""
-    make = {"handoff": subjects.handoff, "receipt": subjects.receipt}
+    make: dict[str, Callable[[str, str, str], str]] = {
+        "handoff": subjects.handoff,
+        "receipt": subjects.receipt,
+        "reply": lambda city, sender, _: subjects.reply(city, sender),
+    }
     parcels: dict[str, Parcel] = {}
     for row in rows:
         known = parcels.get(row["eid"])

@@ -3,6 +3,7 @@
     sending    an agency system sends, accepts, returns, answers, withdraws
     receiving  headers arrive, dossiers have been pulled
     hearing    receipts and tickets arrive
+    noticing   the gateway's notices arrive, its supervisions are signed for and explained
 
 Each use case takes a batch and is one transaction: state, facts and outbox rows commit together, and nothing leaves before. What the
 law allows is decided by `xieban.procedure` and the rulebook, how rows are written by `store` and `work`; carrying is the relay's.
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 
 from services.agency.rulebook import Rulebook
 from services.agency.store import Box, Entry
-from services.agency.work import Identity, Numbers, Parcel, Work
+from services.agency.work import Identity, Numbers, Work
 from services.chassis.clock import Clock
 from services.chassis.database import Database
+from services.relay import Parcel
 from xieban import canonical
 from xieban.handoff import Defect, Fact, FactKind, Header, State
 from xieban.marshal import micros, sealed_to_bytes, stored_payload

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 MAX_PULL = 32
 MAX_READ = 8  # dossiers in memory at once, 4 MiB each at the most
+MAX_TOGETHER = 1024 * 1024  # bytes of small dossiers in one message
 PULL_DEADLINE = 30.0
 LINGER = 0.005  # the receipt `delivered` goes first, and what comes together is pulled together
 RETRY_FIRST = 0.2
@@ -58,12 +59,10 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
         for start in range(0, len(wanted), MAX_READ):
             part = wanted[start : start + MAX_READ]
             held = await self._database.read(partial(_held_for, eids=part, agency=peer.agency))
-            for one in part:
-                if one not in held:
-                    missing = missing or one  # told at the end: it must not hold up those asked for after it
-                    continue
-                salt, manifest, contents = held[one]
-                yield dossier_pb2.PullDossiersResponse(eid=one, salt=salt, manifest=manifest, contents=contents)
+            # What is missing is told at the end: it must not hold up those asked for after it.
+            missing = missing or next((one for one in part if one not in held), "")
+            for message in _messages([held[one] for one in part if one in held]):
+                yield message
         if missing:
             raise failure(Reason.HANDOFF_NOT_FOUND, handoff=missing[:16])
 
@@ -133,20 +132,38 @@ class Puller:
         request = dossier_pb2.PullDossiersRequest(eids=list(expected))
         try:
             async for answer in self._stubs[peer].PullDossiers(request, timeout=PULL_DEADLINE):
-                entry = expected.pop(answer.eid, None)
-                if entry is not None:
-                    pulled.append(_prove(entry, answer))
+                for one in answer.dossiers:
+                    entry = expected.pop(one.eid, None)
+                    if entry is not None:
+                        pulled.append(_prove(entry, one))
         except grpc.aio.AioRpcError as error:
             log.info("pull interrupted", extra={"peer": peer, "reason": error_from_rpc(error).reason.name})
         return pulled
 
 
-def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
-    entries = store.handoffs(tx, eids, box="out")
-    return store.dossiers(tx, [eid for eid in eids if eid in entries and entries[eid].to_agency == agency])
+def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str, dossier_pb2.PackedDossier]:
+    found = store.dossiers(tx, store.handoffs_sent_to(tx, eids, agency=agency))
+    return {
+        eid: dossier_pb2.PackedDossier(eid=eid, salt=salt, manifest=manifest, contents=contents)
+        for eid, (salt, manifest, contents) in found.items()
+    }
 
 
-def _prove(entry: Entry, answer: dossier_pb2.PullDossiersResponse) -> Pulled:
+def _messages(dossiers: Sequence[dossier_pb2.PackedDossier]) -> Iterator[dossier_pb2.PullDossiersResponse]:
+    """As few messages as their size allows: a message costs more than a small dossier."""
+    message, size = dossier_pb2.PullDossiersResponse(), 0
+    for one in dossiers:
+        length = one.ByteSize()
+        if message.dossiers and size + length > MAX_TOGETHER:
+            yield message
+            message, size = dossier_pb2.PullDossiersResponse(), 0
+        message.dossiers.append(one)
+        size += length
+    if message.dossiers:
+        yield message
+
+
+def _prove(entry: Entry, answer: dossier_pb2.PackedDossier) -> Pulled:
     commitment = header_of(entry).dossier
     contents = tuple(answer.contents)
     try:

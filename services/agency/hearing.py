@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from services.agency import store
 from services.agency.desk import Arrival, Desk
 from services.agency.receiving import digest_of
-from services.agency.work import Parcel, Work
+from services.agency.work import Work
 from services.chassis import faults
 from services.chassis.database import Transaction
+from services.relay import Parcel
 from services.tickets import Finished
 from xieban.errors import XiebanError
 from xieban.handoff import Receipt

@@ -1,4 +1,4 @@
-"""From the bus to the desk: what is a header, what a receipt, what a ticket. Receipts first: they may explain a header's stage."""
+"""From the bus to the desk: what is a header, what a receipt, what a notice. Receipts first: they may explain a header's stage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from services.agency.desk import Arrival
 from services.agency.hearing import Hearing
+from services.agency.noticing import Noticing
 from services.agency.receiving import Receiving
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.telemetry import inject, span
@@ -22,9 +23,10 @@ class Intake:
     it cannot hold up the others for ever.
     """
 
-    def __init__(self, *, receiving: Receiving, hearing: Hearing, max_deliver: int) -> None:
+    def __init__(self, *, receiving: Receiving, hearing: Hearing, noticing: Noticing, max_deliver: int) -> None:
         self._receiving = receiving
         self._hearing = hearing
+        self._noticing = noticing
         self._max_deliver = max_deliver
 
     async def batch(self, messages: Sequence[Incoming]) -> list[Verdict]:
@@ -35,7 +37,7 @@ class Intake:
         return [verdicts.get(message.sequence, Verdict.ACK) for message in messages]
 
     async def _take(self, messages: Sequence[Incoming]) -> None:
-        kinds = {"handoff": list[Arrival](), "receipt": list[Arrival]()}
+        kinds = {"handoff": list[Arrival](), "receipt": list[Arrival](), "notice": list[Arrival]()}
         for message in messages:
             address = parse(message.subject)
             if address is not None and address.what in kinds:
@@ -46,6 +48,8 @@ class Intake:
             await self._hearing.hear(kinds["receipt"])
         if kinds["handoff"]:
             await self._receiving.receive(kinds["handoff"])
+        if kinds["notice"]:
+            await self._noticing.receive(kinds["notice"])
 
     async def _last_try(self, message: Incoming) -> Verdict:
         try:

@@ -10,9 +10,10 @@ from services.agency import store
 from services.agency.desk import WITHDRAWAL, Arrival, Desk, entry_of, fact, header_of
 from services.agency.rulebook import Severity
 from services.agency.store import Entry, LaneKey
-from services.agency.work import Parcel, Work
+from services.agency.work import Work
 from services.chassis import faults
 from services.chassis.database import Transaction
+from services.relay import Parcel
 from xieban import subjects
 from xieban.agency import PARTIES, office
 from xieban.dossier import Manifest, Packed
@@ -102,6 +103,11 @@ class Receiving:
         work.entries |= {(eid, "in"): entry for eid, entry in known.items()}
         work.entries |= {(entry.eid, "in"): entry for entry in store.handoffs_parked(tx, case_ids)}
         work.entries |= {(entry.eid, "out"): entry for entry in store.handoffs_open_of_case(tx, case_ids)}
+        kinds = self._desk.tables.kinds
+        returned = {
+            eid for _, _, h in opened if h.kind in kinds and h.outcome in kinds[h.kind].returning for eid in h.re
+        }
+        work.entries |= {(eid, "out"): entry for eid, entry in store.handoffs(tx, returned, box="out").items()}
         work.cases = store.cases(tx, case_ids)
         work.lanes = store.lanes(tx, case_ids, box="in")
 
@@ -130,7 +136,7 @@ class Receiving:
             kind, state = self._admit(work, header)
         except XiebanError as error:
             defect = Defect(code=error.reason.name, article="", item=error.reason.number)
-            work.state_own(entry, fact(work, entry.eid, "rejected", defects=[defect]))
+            work.state_own(entry, fact(work, entry.eid, "rejected", defects=[defect]), admitted=False)
         else:
             if entry.from_agency != entry.to_agency:  # within one agency the sender has moved the shared case already
                 work.case_put(entry.case_id, advance(state, kind, on="sent", outcome=entry.outcome))
@@ -176,7 +182,8 @@ class Receiving:
         """Our case once the sender's word for its stage is weighed.
 
         The holder of a stage is believed about it. If we hold the case by our own record and the sender claims another stage,
-        that is a conflict, unless the sender's pending acceptance of something we sent explains it.
+        that is a conflict, unless the sender's pending acceptance of something we sent explains it, or that it gave something back
+        by this very header, so that the case was there when it was sealed.
         """
         claimed = header.case.stage
         stages = self._desk.tables.stages
@@ -199,6 +206,12 @@ class Receiving:
         )
         if explained:
             return believed
+        ours = [work.entries[eid, "out"] for eid in header.re if (eid, "out") in work.entries]
+        for entry in ours:
+            kind = self._desk.tables.kind(entry.kind)
+            given_back = entry.state is State.RETURNED and entry.to_agency == header.sender.agency
+            if given_back and advance(known, kind, on="sent", outcome=entry.outcome).stage == claimed:
+                return known
         raise failure(Reason.STAGE_CONFLICT, claimed=claimed, stage=known.stage)
 
     def _refuse(self, work: Work, arrival: Arrival, error: XiebanError, told: set[str], *, eid: str) -> None:

@@ -10,15 +10,16 @@ from services.agency import store
 from services.agency.desk import WITHDRAWAL, Desk, entry_of, fact
 from services.agency.rulebook import Severity
 from services.agency.store import Entry
-from services.agency.work import Parcel, Work, copy_of
+from services.agency.work import Work, copy_of
 from services.chassis import faults
 from services.chassis.database import Transaction
+from services.relay import Parcel
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import HEADER_VERSION, SETTLED, Act, CaseRef, ClockAct, Defect, FactKind, Header, Lane, Party, State
 from xieban.ids import CaseId, new_handoff_id
-from xieban.procedure import CaseState, Kind, Proposal, advance, check, check_clocks, open_case
+from xieban.procedure import CaseState, Kind, Proposal, advance, check, check_clocks, open_case, retreat
 from xieban.seal import Sealed
 from xieban.statement import seal_header
 
@@ -135,9 +136,13 @@ class Sending:
                 defect = finding.defect
                 raise failure(Reason.INTAKE_DEFECT, rule=defect.code, article=defect.article, detail=defect.item)
         # Nothing was changed up to here; nothing is refused from here on.
+        after = advance(state, kind, on="sent", outcome=draft.outcome)
         if answered is not None:
+            if answered.state is State.COMPLETE and verdict == "returned":
+                request = self._desk.tables.kind(answered.kind)
+                after = retreat(after, request, stage=answered.stage, outcome=answered.outcome)
             self._settle(work, answered, verdict, answer=sealed.eid)
-        work.case_put(draft.case_id, advance(state, kind, on="sent", outcome=draft.outcome))
+        work.case_put(draft.case_id, after)
         work.case_numbers(draft.case_id, draft.numbers)
         entry = entry_of(header, sealed, box="out", state=State.SENT, client_ref=draft.client_ref, trace=order.trace)
         work.entry_add(entry)

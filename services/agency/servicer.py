@@ -5,7 +5,6 @@ Only systems of the agency itself are served here, by the identity in their cert
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from services.agency.desk import WITHDRAWAL
 from services.agency.sending import Decide, Draft, Order, Send
 from services.agency.store import CaseRow, Entry, FactRow
 from services.chassis.batch import Batcher
+from services.chassis.bell import Bell
 from services.chassis.database import Database, Transaction
 from services.chassis.identity import caller
 from services.chassis.telemetry import inject, span
@@ -38,23 +38,7 @@ _LAST = 2**62
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Bell:
-    """Rung after every commit; readers of the inbox stream wait for it."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        self._event.set()
-        self._event = asyncio.Event()
-
-    @property
-    def next(self) -> asyncio.Event:
-        """The event that the next ring sets; take it before looking, so that no ring is missed."""
-        return self._event
-
-
-class _Served:
+class Served:
     """What both services need: who we are, the database."""
 
     def __init__(self, *, city: str, agency: Agency, database: Database) -> None:
@@ -68,7 +52,7 @@ class _Served:
             raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
 
 
-class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
+class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
     """HandoffService."""
 
     def __init__(
@@ -133,7 +117,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
     async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:
         self._check(context)
         limit = page_size(request.page_size)
-        before = _position(request.page_token)
+        before = position(request.page_token)
         case = case_id(request.case_id) if request.case_id else ""
         state = convert.state_from_pb(request.state)
 
@@ -174,7 +158,7 @@ class HandoffServicer(_Served, handoff_pb2_grpc.HandoffServiceServicer):
         return convert.handoff_to_pb(entry, facts[entry.eid])
 
 
-class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
+class CaseServicer(Served, case_pb2_grpc.CaseServiceServicer):
     """CaseService."""
 
     async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:
@@ -191,7 +175,7 @@ class CaseServicer(_Served, case_pb2_grpc.CaseServiceServicer):
         self._check(context)
         limit = page_size(request.page_size)
         at, _, last = request.page_token.partition("-")
-        before = (_position(at), last)
+        before = (position(at), last)
 
         def page(tx: Transaction) -> tuple[list[CaseRow], dict[str, int]]:
             found = store.cases_page(tx, before=before, limit=limit)
@@ -212,7 +196,7 @@ def _events(tx: Transaction, *, cursor: int) -> list[handoff_pb2.InboxEvent]:
     ]
 
 
-def _position(token: str) -> int:
+def position(token: str) -> int:
     """Where a page goes on; everything for an empty token. Errors: FIELD_INVALID for one we have not given."""
     if not token:
         return _LAST

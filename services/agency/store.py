@@ -88,6 +88,12 @@ def handoffs(tx: Transaction, eids: Iterable[str], *, box: Box) -> dict[str, Ent
     return {row["eid"]: _entry(row) for row in tx.all(sql, (box, *wanted))}
 
 
+def handoffs_sent_to(tx: Transaction, eids: Sequence[str], *, agency: str) -> list[str]:
+    """Which of these we have sent to that agency."""
+    sql = f"SELECT eid FROM handoff WHERE box = 'out' AND to_agency = ? AND eid IN ({placeholders(len(eids))})"
+    return [row["eid"] for row in tx.all(sql, (agency, *eids))]
+
+
 def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
     """Eids of received handoffs by (agency, incarnation, handoff id): the identity that may have one content only."""
     wanted = list(ids)
@@ -318,7 +324,11 @@ def outbox_pending(tx: Transaction) -> list[Row]:
         "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN receipt"
         " ON receipt.eid = outbox.eid AND receipt.box = 'out' WHERE done = 0 AND what = 'receipt' ORDER BY receipt.at"
     )
-    return [*tx.all(handoff), *tx.all(receipt)]
+    reply = (
+        "SELECT outbox.eid, audience, what, receiver, '' AS trace, sealed FROM outbox JOIN reply"
+        " ON reply.eid = outbox.eid WHERE done = 0 AND what = 'reply' ORDER BY reply.seq"
+    )
+    return [*tx.all(handoff), *tx.all(receipt), *tx.all(reply)]
 
 
 def outbox_unfinished(tx: Transaction) -> int:

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field, replace
 from services.agency import store
 from services.agency.store import Box, CaseRow, Entry, FactRow, LaneKey
 from services.chassis.database import Transaction
+from services.relay import Parcel
 from xieban import subjects
 from xieban.agency import Agency
 from xieban.dossier import CaseNumbers, Packed
 from xieban.handoff import HEADER_VERSION, MAX_FACTS, Fact, Node, Receipt, State, climb
 from xieban.marshal import sealed_to_bytes
-from xieban.procedure import CaseState, advance, table
+from xieban.procedure import CaseState, advance, retreat, table
 from xieban.seal import SealKey
 from xieban.statement import seal_receipt
+
+CAME_TO_NOTHING = frozenset({State.RETURNED, State.REJECTED, State.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,6 @@ class Identity:
     agency: Agency
     inc: int
     key: SealKey
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A sealed statement to publish until all of `audiences` have given their word."""
-
-    eid: str
-    subject: str
-    data: bytes
-    audiences: frozenset[str]
-    trace: str
 
 
 @dataclass(slots=True)
@@ -122,10 +114,13 @@ class Work:
     def receipt_heard(self, eid: str, peer: str, trace: str, sealed: bytes) -> None:
         self._heard_receipts.append((eid, "in", peer, self.at, trace, sealed))
 
-    def state_own(self, entry: Entry, fact: Fact) -> None:
-        """State a fact about a received handoff: it is sealed, told to its sender, and moves the handoff here."""
+    def state_own(self, entry: Entry, fact: Fact, *, admitted: bool = True) -> None:
+        """State a fact about a received handoff: it is sealed, told to its sender, and moves the handoff here.
+
+        What was not `admitted` never had an effect on its case, so there is none to take back.
+        """
         self._own_facts.setdefault(entry.from_agency, []).append((fact, entry.trace))
-        self._climb(entry, fact)
+        self._climb(entry, fact, admitted=admitted)
 
     def tell(self, agency: str, fact: Fact, trace: str) -> None:
         """State a fact about a statement that was refused at the door; there is no entry to move."""
@@ -170,7 +165,7 @@ class Work:
             tx.many(sql, rows)
         return parcels
 
-    def _climb(self, entry: Entry, fact: Fact) -> None:
+    def _climb(self, entry: Entry, fact: Fact, *, admitted: bool = True) -> None:
         state = climb(entry.state, fact.kind)
         if state == entry.state:
             return
@@ -179,11 +174,19 @@ class Work:
         entry.state = state
         self.entry_changed(entry)
         self._event(entry)
-        if accepted and entry.case_id in self.cases:
-            case = self.cases[entry.case_id]
-            moved = advance(case.state, table().kind(entry.kind), on="accepted", outcome=entry.outcome)
-            if moved != case.state:
-                self.case_put(entry.case_id, moved)
+        if entry.case_id not in self.cases:
+            return
+        case, kind = self.cases[entry.case_id], table().kind(entry.kind)
+        moved = case.state
+        if accepted:
+            moved = advance(case.state, kind, on="accepted", outcome=entry.outcome)
+        elif (
+            state in CAME_TO_NOTHING and admitted and not (entry.box == "out" and entry.from_agency == entry.to_agency)
+        ):
+            # Within one agency both ends share the case, and the receiver's end has moved it back.
+            moved = retreat(case.state, kind, stage=entry.stage, outcome=entry.outcome)
+        if moved != case.state:
+            self.case_put(entry.case_id, moved)
 
     @property
     def told(self) -> bool:

@@ -10,31 +10,50 @@ from pathlib import Path
 import msgspec
 
 from services.chassis import faults, telemetry
+from services.chassis.bell import Bell
 from services.chassis.bus import Bus
-from services.chassis.clock import Sandbox, SandboxClock, clock_of
+from services.chassis.clock import Sandbox, SandboxClock, SystemClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database
 from services.chassis.lifecycle import Process, run
-from services.chassis.rpc import RpcServer, Tls
+from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.telemetry import Telemetry
 from services.gateway import servicer
+from services.gateway.checkpoints import Ask, Checkpoints
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
 from services.gateway.ladder import Ladder
+from services.gateway.log_servicer import SERVICE as LOG_SERVICE
+from services.gateway.log_servicer import LogServicer
+from services.gateway.outbox import Post, incarnation
 from services.gateway.reading import Reading
 from services.gateway.recalculate import recalculate
 from services.gateway.reckoning import Reckoner
+from services.gateway.supervision import servicer as supervision_servicer
+from services.gateway.supervision.desk import Desk
+from services.gateway.supervision.orders import Orders
+from services.gateway.supervision.reading import SupervisionReading
+from services.gateway.supervision.steps import Rules
+from services.gateway.supervision.writing import Author
 from services.gateway.targets import Target
 from services.gateway.watch import Watch
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
-from services.tickets import LINGER, SANDBOX_LINGER, Issuer
+from services.gateway.witnesses import witness_at
+from services.relay import Relay
+from services.tickets import LINGER, SANDBOX_LINGER, Collector, Issuer
+from services.trusted import Own, Trust, note_key
+from services.trusted import load as load_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.errors import Reason, failure
+from xieban.notice import LONGEST_LEVEL_NAME, short_text
 from xieban.procedure import table
-from xieban.seal import Directory, SealKey
+from xieban.supervision import Terms
 from xieban.timelimits import RULES, Calendar, read_overlay
+from xieban.trust import policy as trust_policy
+from xieban.trust import witness_name
+from xieban.wire.v1 import log_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -44,6 +63,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `calendar`: the operator's working-day file over the published years. `warnings`: days before the end by limit id, in place of the
     default rungs; a limit takes them when it is next worked out. `targets`: service targets, not 法定期限; none by default.
+    `supervision`: how long a reply may take and who answers next.
     """
 
     city: str
@@ -52,13 +72,17 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nats: str
     nats_key: Path
     database: Path
-    directory: Path
+    trust: Trust
     seal_key: Path
+    log_key: Path
     tls: Tls
+    witnesses: dict[str, str]
+    seal_key_passphrase: Path | None = None
     home: Path | None = None
     calendar: Path | None = None
     warnings: dict[str, tuple[int, ...]] = {}
     targets: tuple[Target, ...] = ()
+    supervision: Terms = Terms()
     sandbox: Sandbox | None = None
     telemetry: Telemetry = Telemetry()
     development: bool = False
@@ -93,14 +117,22 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
     place = city(config.city)
-    reckoner = Reckoner(_calendar(config.calendar))
+    calendar = _calendar(config.calendar)
+    reckoner = Reckoner(calendar)
     ladder = _ladder(config)
-    follower = Follower(reckoner, ladder)
-    directory = Directory.load(config.directory)
-    key = SealKey.load(config.seal_key)
+    rules = Rules(_terms(config), calendar)
+    own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
+    seen = config.database.with_name("trust.seen")
+    trusted = load_trust(
+        config.trust, city=place.token, agency=Agency.GATEWAY, own=own, seen=seen, now=SystemClock().now()
+    )
+    directory, key = trusted.directory, trusted.key
 
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
+    inc = await database.write(incarnation)
+    desk = Desk(Author(city=place.token, inc=inc, key=key, rules=rules))
+    follower = Follower(reckoner, ladder, desk)
     bus = await process.stack.enter_async_context(
         await Bus.connect(
             config.nats,
@@ -114,22 +146,68 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     linger = LINGER if config.sandbox is None else SANDBOX_LINGER
     issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock, linger=linger)
     await recalculate(database, follower, clock=clock)
-    ingest = Ingest(database, directory=directory, clock=clock, owe=issuer.owe, follower=follower)
-    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for, ladder=ladder)
+    committed = Bell()
+    relay = Relay(bus=bus, clock=clock)
+    post = Post(database, relay=relay, city=place.token, committed=committed)
+    collector = Collector(directory=directory, clock=clock, finish=post.finished, linger=linger)
+    ingest = Ingest(
+        database,
+        directory=directory,
+        clock=clock,
+        owe=issuer.owe,
+        follower=follower,
+        desk=desk,
+        committed=committed.ring,
+    )
+    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for, ladder=ladder, desk=desk, committed=committed.ring)
+    await bus.subscribe([subjects.ticket(place.token, "*", Agency.GATEWAY)], collector.take)
     consumer = subjects.consumer(place.token, Agency.GATEWAY)
     process.tasks.create_task(watch.run(), name="watch")
     process.tasks.create_task(issuer.run(), name="issue-tickets")
+    process.tasks.create_task(collector.run(), name="collect-tickets")
+    process.tasks.create_task(relay.run(), name="relay")
+    process.tasks.create_task(post.run(), name="post")
     process.tasks.create_task(
         bus.consume(consumer, ingest.batch, linger=linger if config.sandbox is None else 0.0), name="consume"
     )
 
     reading = Reading(database, reckoner=reckoner, ladder=ladder)
     server = RpcServer(tls=config.tls, development=config.development, on_fatal=process.fail)
-    names = servicer.add(server.server, city=place.token, reading=reading, clock=clock, live_through=watch.advance)
+    supervisions = SupervisionReading(database, rules=rules)
+    names = servicer.add(
+        server.server,
+        city=place.token,
+        reading=reading,
+        clock=clock,
+        live_through=watch.advance,
+        unfinished=supervisions.unfinished,
+    )
+    orders = Orders(database, desk=desk, clock=clock, committed=committed.ring)
+    names += supervision_servicer.add(
+        server.server, city=place.token, reading=supervisions, cases=reading, orders=orders, clock=clock
+    )
+    policy = trust_policy(trusted.value, at=trusted.value.index)
+    asks: dict[str, Ask] = {}
+    for name, target in config.witnesses.items():
+        way = channel(target, tls=config.tls, agency=name)
+        process.stack.push_async_callback(way.close)
+        asks[witness_name(place.token, name)] = witness_at(way)
+    log_key = note_key(config.log_key, listed=policy.log, value=trusted.value)
+    gathering = Checkpoints(database, key=log_key, policy=policy, witnesses=asks, clock=clock)
+    process.tasks.create_task(gathering.run(), name="checkpoints")
+    log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(database, city=place.token, policy=policy), server.server)
+    names.append(LOG_SERVICE)
     process.stack.push_async_callback(server.stop)
     rpc_port = await server.start(config.listen, services=names)
 
-    site = pages(reading, city=place, clock=clock, sandbox=isinstance(clock, SandboxClock), targets=_targets(config))
+    site = pages(
+        reading,
+        supervisions,
+        city=place,
+        clock=clock,
+        sandbox=isinstance(clock, SandboxClock),
+        targets=_targets(config),
+    )
     return Ports(rpc=rpc_port, page=await serve_pages(process, site, address=config.page))
 
 
@@ -149,6 +227,19 @@ def _ladder(config: GatewayConfig) -> Ladder:
         if rule not in RULES or not days or min(days) < 1:
             raise failure(Reason.CONFIG_INVALID, file="warnings", detail=f"{rule}：应为法定期限编号和提前的天数")
     return Ladder(config.warnings)
+
+
+def _terms(config: GatewayConfig) -> Terms:
+    terms = config.supervision
+    if not 1 <= terms.reply_days <= 30 or not 0 <= terms.remind_days < terms.reply_days:
+        detail = "reply_days 应为 1 至 30 个工作日，remind_days 应少于 reply_days"
+        raise failure(Reason.CONFIG_INVALID, file="supervision", detail=detail)
+    for name in terms.levels:
+        if not 1 <= len(short_text(name, field="levels", limit=LONGEST_LEVEL_NAME)) == len(name):
+            raise failure(Reason.CONFIG_INVALID, file="supervision", detail="levels 的名称为空，或者首尾有空白")
+    if not terms.levels:
+        raise failure(Reason.CONFIG_INVALID, file="supervision", detail="levels 至少应有一级")
+    return terms
 
 
 def _targets(config: GatewayConfig) -> tuple[Target, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.gateway.ledger import Touch
-from services.gateway.spans import End, Span, Stated, Stopped, Told
+from services.gateway.spans import Begun, End, Span, Stated, Stopped, Told
 from services.gateway.touches import lay
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError
@@ -29,15 +29,20 @@ from xieban.procedure import (
     Proposal,
     Start,
     Table,
+    act_starts,
+    act_stops,
     advance,
     check,
     custody_after,
     limit_steps,
     open_case,
+    retreat,
     track_of,
 )
 from xieban.procedure.case import FIRST_STAGE
 from xieban.procedure.table import Track
+from xieban.timelimits import rule
+from xieban.timelimits.terms import Per
 
 RANK: dict[FactKind, int] = {
     "rejected": 0, "delivered": 1, "complete": 2, "accepted": 3, "returned": 4, "withdrawn": 5, "answered": 6,
@@ -122,7 +127,7 @@ def course(handoffs: Sequence[Handoff], facts: Iterable[Fact], tables: Table) ->
             walk.fact(event)
     walk.check_lanes()
     times = [handoff.sent_at for handoff in handoffs] + [fact.at for fact in heard]
-    laid = lay(walk.spans, walk.stops, walk.stated, acts=walk.told)
+    laid = lay(walk.spans, walk.stops, walk.stated, acts=walk.told, begun=walk.begun)
     return Course(
         stage=walk.case.stage,
         holder=walk.holder,
@@ -150,7 +155,11 @@ class _Walk:
     acts: list[Act] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     stated: list[Stated] = field(default_factory=list)
+    begun: list[Begun] = field(default_factory=list)
     stops: list[Stopped] = field(default_factory=list)
+    sent_in: dict[str, str] = field(default_factory=dict)
+    arrived: dict[str, int] = field(default_factory=dict)
+    returned: set[str] = field(default_factory=set)
     place: int = 0
     states: dict[str, State] = field(default_factory=dict)
     final: dict[str, State] = field(default_factory=dict)
@@ -173,6 +182,7 @@ class _Walk:
 
     def header(self, handoff: Handoff) -> None:
         self.place += 1
+        self.sent_in[handoff.eid] = self.case.stage
         kind = self._judge(handoff)
         self.states[handoff.eid] = State.SENT
         self.holder = handoff.sender if not self.holder[0] else self.holder
@@ -189,24 +199,36 @@ class _Walk:
         if kind is None or self.final[fact.of] in WITHOUT_EFFECT:
             return
         if fact.kind == "delivered":
+            self.arrived.setdefault(fact.of, fact.at)
             self._moment(handoff, kind, "delivered", at=fact.at, by=fact.receipt)
         elif self._accepts(fact):
             self._moment(handoff, kind, "accepted", at=fact.at, by=fact.receipt)
-        elif fact.kind == "returned":
+        elif self._returns(fact):
             # Sent back for correction: the receiver has nothing to decide until it is sent again.
             self._stop(at=fact.at, eid=fact.receipt, by=handoff.receiver, started_by=handoff.eid)
+            self._move(handoff, self._after_return(handoff, kind), "sent")
+            self.returned.add(fact.of)
 
     def would_move(self, fact: Fact) -> bool:
         """Whether the fact changes the stage."""
         handoff = self.known[fact.of]
         kind = self.tables.kinds.get(handoff.kind)
+        if kind is None or self.final[fact.of] in WITHOUT_EFFECT:
+            return False
+        if self._returns(fact):
+            return self._after_return(handoff, kind) != self.case
         return (
-            kind is not None
-            and self._accepts(fact)
+            self._accepts(fact)
             and (fact.of, "accepted") not in self.moments
-            and self.final[fact.of] not in WITHOUT_EFFECT
             and advance(self.case, kind, on="accepted", outcome=handoff.outcome) != self.case
         )
+
+    def _returns(self, fact: Fact) -> bool:
+        """Whether the fact gives the handoff back, and not one that was decided on already."""
+        return fact.kind == "returned" and self.final[fact.of] is State.RETURNED and fact.of not in self.returned
+
+    def _after_return(self, handoff: Handoff, kind: Kind) -> CaseState:
+        return retreat(self.case, kind, stage=self.sent_in[handoff.eid], outcome=handoff.outcome)
 
     def _accepts(self, fact: Fact) -> bool:
         """An answer accepts what it answers, also when the acceptance itself has not been heard of."""
@@ -249,29 +271,47 @@ class _Walk:
             self.violations.add(Violation(eid=handoff.eid, number=reason.number))
 
     def _learn(self, handoff: Handoff) -> None:
-        before = self._held()
+        running = [span for span in self.spans if span.ended_at is None]
+        before = {span.person: self._held(span.person) for span in running}
         self.acts.extend(handoff.acts)
         self.told.extend((act, handoff.eid, handoff.sender) for act in handoff.acts)
+        for act in handoff.acts:
+            self._act(handoff, act)
         self.stated.extend(
             Stated(act=act, eid=handoff.eid, by=handoff.sender, order=(self.place, position))
             for position, act in enumerate(handoff.clocks, start=1)
         )
         self.track = track_of([act for act in self.acts if act.what in self.tables.acts], self.tables)
-        held = self._held()
-        if held != before:
-            at = max(act.at for act in handoff.acts if act.custody is not None)
-            self.spans = [
-                span if span.ended_at is not None
-                else replace(
-                    span,
-                    changes=(*span.changes, (max(at, span.started_at), held)),
-                    change_by=(*span.change_by, (handoff.eid, handoff.sender)),
-                )
-                for span in self.spans
-            ]  # fmt: skip
+        changed = {person for person, held in before.items() if self._held(person) != held}
+        self.spans = [
+            span if span.ended_at is not None or span.person not in changed
+            else replace(
+                span,
+                changes=(*span.changes, (max(_custody_at(handoff, span.person), span.started_at), self._held(span.person))),
+                change_by=(*span.change_by, (handoff.eid, handoff.sender)),
+            )
+            for span in self.spans
+        ]  # fmt: skip
 
-    def _held(self) -> bool:
-        return any(custody_after({}, self.acts).values())
+    def _act(self, handoff: Handoff, act: Act) -> None:
+        """What a legal act does to limits of its person at its own time."""
+        row = self.tables.acts.get(act.what)
+        if row is None:
+            return
+        eid, by, order = handoff.eid, handoff.sender, (self.place, 0)
+        self.begun.extend(
+            Begun(rule=name, person=act.person, at=act.at, event=act.what, eid=eid, by=by, order=order)
+            for name in act_starts(row, stage=self.case.stage)
+        )
+        self.stops.extend(
+            Stopped(rule=name, person=act.person, at=act.at, event=act.what, eid=eid, by=by, order=order, by_act=True)
+            for name in act_stops(row)
+        )
+
+    def _held(self, person: str = "") -> bool:
+        """Whether this person is held, or anybody of the case."""
+        acts = [act for act in self.acts if not person or act.person in ("", person)]
+        return any(custody_after({}, acts).values())
 
     def _moment(self, handoff: Handoff, kind: Kind, on: Moment, *, at: int, by: str) -> None:
         if (handoff.eid, on) in self.moments:
@@ -279,13 +319,30 @@ class _Walk:
         self.moments.add((handoff.eid, on))
         if on != "delivered":
             self._move(handoff, advance(self.case, kind, on=on, outcome=handoff.outcome), on)
-        for step in limit_steps(kind, on=on, outcome=handoff.outcome, custody=self._held(), track=self.track):
-            end = handoff.sender if on == "sent" else handoff.receiver
+        steps = limit_steps(
+            kind,
+            on=on,
+            outcome=handoff.outcome,
+            custody=self._held(),
+            track=self.track,
+            receiver=handoff.receiver[0],
+            answered={self.known[eid].kind for eid in handoff.refers if eid in self.known},
+        )
+        end = handoff.sender if on == "sent" else handoff.receiver
+        for step in steps:
             if isinstance(step, Start):
                 self._start(handoff, step, on, at=at, by=end)
-            else:
-                self.stops.append(Stopped(rule=step.rule, person="", at=at, eid=by, by=end, order=(self.place, 0)))
-                self._stop(at=at, eid=by, by=end, rule=step.rule)
+                continue
+            done_at = max((act.at for act in handoff.acts if step.act and act.what == step.act), default=None)
+            if done_at is None and self.final[handoff.eid] is State.RETURNED:
+                continue  # the paper came back, and nothing was done by it
+            names = frozenset(span.person for span in self.begun if (span.rule, span.eid) == (step.rule, handoff.eid))
+            stop = Stopped(
+                rule=step.rule, person="", at=at if done_at is None else done_at, eid=by, by=end,
+                order=(self.place, 0), event=step.act if done_at is not None else "", names=names,
+            )  # fmt: skip
+            self.stops.append(stop)
+            self._stop(at=stop.at, eid=by, by=end, rule=step.rule, event=stop.event)
 
     def _move(self, handoff: Handoff, after: CaseState, on: Moment) -> None:
         moved = after.stage != self.case.stage
@@ -296,23 +353,31 @@ class _Walk:
             self.holder = next((end for end in ends if end[0] == agency), self.holder)
 
     def _start(self, handoff: Handoff, step: Start, on: Moment, *, at: int, by: End) -> None:
-        acts = [act.at for act in handoff.acts if step.act and act.what == step.act]
-        self.spans.append(
-            Span(
-                rule=step.rule,
-                bearer=handoff.sender if step.bearer == "from" else handoff.receiver,
-                start_eid=handoff.eid,
-                start_event=step.act if acts else on,
-                started_at=max(acts, default=at),
-                custody=self._held(),
-                start_by=by,
-                order=(self.place, 0),
+        # A limit of a person has a run for everyone whose act is told; of the whole case, one from the last act.
+        acts: dict[str, int] = {}
+        for act in handoff.acts:
+            if step.act and act.what == step.act:
+                person = act.person if rule(step.rule).per is Per.PERSON else ""
+                acts[person] = max(acts.get(person, 0), act.at)
+        for person, started_at in (acts or {"": at}).items():
+            self.spans.append(
+                Span(
+                    rule=step.rule,
+                    bearer=handoff.sender if step.bearer == "from" else handoff.receiver,
+                    start_eid=handoff.eid,
+                    start_event=step.act if acts else on,
+                    started_at=started_at,
+                    custody=self._held(person),
+                    person=person,
+                    start_by=by,
+                    order=(self.place, 0),
+                    received_at=self.arrived.get(handoff.eid, 0) if on == "accepted" else 0,
+                )
             )
-        )
 
-    def _stop(self, *, at: int, eid: str, by: End, rule: str = "", started_by: str = "") -> None:
+    def _stop(self, *, at: int, eid: str, by: End, rule: str = "", started_by: str = "", event: str = "") -> None:
         self.spans = [
-            replace(span, ended_at=at, end_eid=eid, end_by=by)
+            replace(span, ended_at=at, end_eid=eid, end_by=by, end_event=event)
             if span.ended_at is None and (span.rule == rule or span.start_eid == started_by)
             else span
             for span in self.spans
@@ -339,6 +404,11 @@ def _in_order(handoffs: Sequence[Handoff], facts: Sequence[Fact], walk: _Walk) -
         sent = [lane for lane in sent if lane]
         said = [queue for queue in said if queue]
         yield event
+
+
+def _custody_at(handoff: Handoff, person: str) -> int:
+    """When the last act of the handoff was that tells of this person's custody, or of anybody's."""
+    return max(act.at for act in handoff.acts if act.custody is not None and (not person or act.person in ("", person)))
 
 
 def _time(event: Handoff | Fact) -> int:

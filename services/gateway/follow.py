@@ -17,6 +17,7 @@ from services.gateway.ledger import Touch
 from services.gateway.log import Note
 from services.gateway.reckoning import Drawn, Reckoner
 from services.gateway.store import Store, Stored
+from services.gateway.supervision.desk import Desk
 from xieban.procedure import table
 
 _Event = tuple[tuple[int, int, int, str], Note]
@@ -25,9 +26,11 @@ _Event = tuple[tuple[int, int, int, str], Note]
 class Follower:
     """Works cases out with one calendar and one ladder of warnings."""
 
-    def __init__(self, reckoner: Reckoner, ladder: Ladder) -> None:
+    def __init__(self, reckoner: Reckoner, ladder: Ladder, desk: Desk | None = None) -> None:
+        """`desk` tells the offices what is recorded of their limits; without one nobody is told."""
         self._reckoner = reckoner
         self._ladder = ladder
+        self._desk = desk
 
     @property
     def calendar(self) -> str:
@@ -87,10 +90,13 @@ class Follower:
             notes += _differences(before, after)
         gone = [key for key in stored.limits if key not in wanted]
         notes += [Note("CLOCK_VOID", case, eid, rule) for case, rule, eid, _ in gone]
-        for action in plan(now, judged, ladder=self._ladder):
+        actions = plan(now, judged, ladder=self._ladder)
+        for action in actions:
             changed[action.limit.key] = action.limit
             notes.append(Note(action.kind, action.limit.case_id, action.limit.start_eid, detail_of(action)))
-            store.rungs_add([action], at=now)
+        store.rungs_add(actions, at=now)
+        if self._desk is not None:
+            notes += self._desk.limits(store.transaction, actions, gone=gone, now=now)
         store.limits_drop(gone)
         different = [limit for limit in changed.values() if limit != stored.limits.get(limit.key)]
         store.limits_put(different, ladder=self._ladder)

@@ -1,4 +1,4 @@
-"""Headers and receipts off the bus become rows, cases, limits and log entries: one transaction a batch, acknowledged after it.
+"""Headers, receipts and replies off the bus become rows, cases, limits and log entries: one transaction a batch, acknowledged after it.
 
 Nothing here blocks a case: what the procedure forbids is recorded as a violation, what cannot be trusted is refused with a reason and
 without its content. What follows for the cases that a batch touches is worked out in `follow`, whatever the order of arrival.
@@ -19,16 +19,18 @@ from services.chassis.database import Database, Transaction
 from services.gateway.clocks import DEFAULT
 from services.gateway.course import Fact, Handoff
 from services.gateway.follow import Follower
-from services.gateway.log import Note, append
+from services.gateway.log import Note, append, size
 from services.gateway.reckoning import Reckoner
 from services.gateway.store import Refusal, Statement, Store
+from services.gateway.supervision.desk import Desk
 from xieban import ids, subjects
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Header, Receipt
 from xieban.marshal import micros
+from xieban.notice import Reply
 from xieban.seal import Directory
-from xieban.statement import open_header, open_receipt
+from xieban.statement import open_header, open_notice, open_receipt, open_reply
 
 logger = logging.getLogger(__name__)
 tracer = telemetry.tracer(__name__)
@@ -43,6 +45,7 @@ class _Batch:
     statements: dict[str, Statement] = field(default_factory=dict)
     handoffs: dict[str, Handoff] = field(default_factory=dict)
     facts: dict[str, list[Fact]] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
 
@@ -58,8 +61,13 @@ class Ingest:
         clock: Clock,
         owe: Callable[[str, list[str]], None],
         follower: Follower | None = None,
+        desk: Desk | None = None,
+        committed: Callable[[], None] | None = None,
     ) -> None:
+        """`desk` takes replies; `committed` is called when there is something to send."""
         self._database = database
+        self._desk = desk
+        self._committed = committed
         self._directory = directory
         self._clock = clock
         self._owe = owe
@@ -76,10 +84,12 @@ class Ingest:
             for message in messages:
                 with telemetry.continued(message.headers), tracer.start_as_current_span("gateway.ingest"):
                     pass
-        read = self._read(messages)
-        await self._database.write(lambda transaction: self._take(transaction, read))
+        read = self._read(messages, index=await self._database.read(size))
+        notes = await self._database.write(lambda transaction: self._take(transaction, read))
         faults.point("G2")
         self._last = self._clock.ticks()
+        if self._committed is not None and any(note.kind == "NOTICE" for note in notes):
+            self._committed()
         held: dict[str, list[str]] = defaultdict(list)
         for statement in read.statements.values():
             held[statement.agency].append(statement.eid)
@@ -87,16 +97,19 @@ class Ingest:
             self._owe(author, eids)
         return read.verdicts
 
-    def _take(self, transaction: Transaction, read: _Batch) -> None:
+    def _take(self, transaction: Transaction, read: _Batch) -> list[Note]:
         now = micros(self._clock.now())
-        append(transaction, _record(Store(transaction), read, self._follower, now=now), at=now)
+        notes = _record(Store(transaction), read, self._follower, self._desk, now=now)
+        append(transaction, notes, at=now)
         faults.point("G1")
+        return notes
 
-    def _read(self, messages: Sequence[Incoming]) -> _Batch:
+    def _read(self, messages: Sequence[Incoming], *, index: int) -> _Batch:
+        """What can be trusted. Keys are judged at `index`: what is taken now is logged there or later."""
         batch = _Batch()
         for message in messages:
             try:
-                self._open(message, batch)
+                self._open(message, batch, index)
                 batch.verdicts.append(Verdict.ACK)
             except XiebanError as error:
                 # Never by eid: a forgery bears the eid of what it imitates.
@@ -106,13 +119,13 @@ class Ingest:
                 logger.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
         return batch
 
-    def _open(self, message: Incoming, batch: _Batch) -> None:
+    def _open(self, message: Incoming, batch: _Batch, index: int) -> None:
         address = subjects.parse(message.subject)
         if address is None:
             raise failure(Reason.FIELD_INVALID, field="subject", detail="不是平台的通道")
         at = micros(message.published_at)
         if address.what == "handoff":
-            sealed, header = open_header(message.data, address=address, directory=self._directory)
+            sealed, header = open_header(message.data, address=address, directory=self._directory, index=index)
             ids.case_id(header.case.id)
             for end in (header.sender, header.receiver):
                 office(end.agency, end.office)
@@ -121,9 +134,18 @@ class Ingest:
             _bound(*(time for clock in header.clocks for time in (clock.at, clock.until)))
             _bound(header.inc, header.lane.seq, dossier.files, dossier.bytes, dossier.pages)
             batch.handoffs[sealed.eid] = _handoff_of(sealed.eid, header)
-            author: Header | Receipt = header
+            author: Header | Receipt | Reply = header
+        elif address.what == "notice":
+            open_notice(message.data, address=address, directory=self._directory)
+            return  # our own word: it was kept before it was sent
+        elif address.what == "reply":
+            sealed, reply = open_reply(message.data, address=address, directory=self._directory, index=index)
+            office(reply.sender.agency, reply.sender.office)
+            _bound(reply.inc, reply.at)
+            batch.replies[sealed.eid] = reply
+            author = reply
         else:
-            sealed, receipt = open_receipt(message.data, address=address, directory=self._directory)
+            sealed, receipt = open_receipt(message.data, address=address, directory=self._directory, index=index)
             _bound(receipt.inc, receipt.at, *(fact.at for fact in receipt.facts))
             batch.facts[sealed.eid] = _facts_of(sealed.eid, receipt)
             author = receipt
@@ -136,7 +158,7 @@ class Ingest:
         )  # fmt: skip
 
 
-def _record(store: Store, batch: _Batch, follower: Follower, *, now: int) -> list[Note]:
+def _record(store: Store, batch: _Batch, follower: Follower, desk: Desk | None, *, now: int) -> list[Note]:
     """Gather what is new of the batch, and everything that follows from it; return what is to be logged."""
     known = store.known(
         eids=batch.statements.keys(),
@@ -162,13 +184,15 @@ def _record(store: Store, batch: _Batch, follower: Follower, *, now: int) -> lis
         refusals.append(Refusal(digest=eid, subject=statement.agency, number=Reason.EQUIVOCATION.number))
     handoffs = [batch.handoffs[eid] for eid in held if eid in batch.handoffs]
     facts = [fact for eid in held for fact in batch.facts.get(eid, ())]
+    replies = {eid: batch.replies[eid] for eid in held if eid in batch.replies}
     store.statements_add(new)
     store.refused_add(refusals, at=now)
     store.handoffs_add(handoffs)
     store.facts_add(facts)
     here = known.cases | {handoff.eid: handoff.case_id for handoff in handoffs}
     cases = {handoff.case_id for handoff in handoffs} | {here[fact.of] for fact in facts if fact.of in here}
-    return notes + follower.follow(store, cases, handoffs, facts, now=now)
+    notes += follower.follow(store, cases, handoffs, facts, now=now)
+    return notes + (desk.replies(store.transaction, replies, now=now) if desk is not None else [])
 
 
 def _handoff_of(eid: str, header: Header) -> Handoff:

@@ -50,7 +50,7 @@ def lines(span: Span, refused: Mapping[int, str]) -> list[Touch]:
     for (at, held), (eid, by) in zip(span.changes, span.change_by, strict=True):
         found.append(_line(span, "custody", at, eid, by, detail="held" if held else "free"))
     if span.ended_at is not None:
-        event = span.end_stated.event if span.end_stated else ""
+        event = span.end_stated.event if span.end_stated else span.end_event
         found.append(_line(span, "stop", span.ended_at, span.end_eid, span.end_by, event=event, act=span.end_stated))
     return found
 

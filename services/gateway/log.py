@@ -1,12 +1,13 @@
-"""The writer of the append-only log: every entry carries the hash of the one before it.
+"""The supervision log: entries that nobody can take back, as the leaves of a Merkle tree (RFC 6962, C2SP tiles).
 
-An entry holds codes and identifiers, never content. Its hash is SHA-256 over its canonical JSON, which includes the hash of the
-entry before, so that a changed, removed or inserted entry breaks every hash after it. Only `ingest` and `watch` write.
+An entry holds codes and identifiers, never content. Its leaf is the hash of its canonical JSON with a random nonce, so that whoever
+is shown leaves learns nothing; entries, leaves and the subtrees they complete are written in the transaction of the fact they tell of.
+Signing roots is `checkpoints`'; what must not go in here is any reading for pages.
 """
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,15 @@ import msgspec
 
 from services.chassis.database import Row, Transaction, Value
 from xieban import canonical
+from xieban.proof import merkle, tiles
+from xieban.proof.merkle import Frontier, Hashes, Node
+from xieban.proof.tiles import HEIGHT, WIDTH, Tile
 
 INSERT = (
-    "INSERT INTO log_entry (position, kind, recorded_at, case_id, eid, detail, prev, hash) VALUES (?,?,?,?,?,?,?,?)"
+    "INSERT INTO log_entry (position, kind, recorded_at, case_id, eid, detail, nonce, leaf) VALUES (?,?,?,?,?,?,?,?)"
 )
-GENESIS = "0" * 64
+INSERT_NODE = "INSERT INTO log_node (level, number, hash) VALUES (?,?,?)"
+NONCE_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Note:
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the hash is taken over. `at` in microseconds."""
+    """A log entry. `position` counts from 1, `at` in microseconds, `nonce` in hex; its index in the tree is `position - 1`."""
 
     position: int
     kind: str
@@ -41,40 +46,92 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     case: str
     eid: str
     detail: str
-    prev: str
+    nonce: str
 
-
-def entry_hash(entry: Entry) -> str:
-    return hashlib.sha256(canonical.encode(entry)).hexdigest()
+    def leaf(self) -> bytes:
+        """Its 32-byte leaf hash."""
+        return merkle.leaf_hash(canonical.encode(self))
 
 
 def append(transaction: Transaction, notes: Sequence[Note], *, at: int) -> None:
     """Add `notes` in their order, inside the caller's transaction."""
     if not notes:
         return
-    head = transaction.one("SELECT position, hash FROM log_entry ORDER BY position DESC LIMIT 1")
-    position, prev = (int(head["position"]), str(head["hash"])) if head is not None else (0, GENESIS)
-    rows: list[tuple[Value, ...]] = []
-    for note in notes:
-        position += 1
-        entry = Entry(
-            position=position, kind=note.kind, at=at, case=note.case_id, eid=note.eid, detail=note.detail, prev=prev
+    edge = frontier(transaction)
+    entries = [
+        Entry(
+            position=position, kind=note.kind, at=at, case=note.case_id, eid=note.eid, detail=note.detail,
+            nonce=secrets.token_hex(NONCE_BYTES),
         )
-        this = entry_hash(entry)
-        rows.append((position, note.kind, at, note.case_id, note.eid, note.detail, prev, this))
-        prev = this
+        for position, note in enumerate(notes, start=edge.size + 1)
+    ]  # fmt: skip
+    leaves = [entry.leaf() for entry in entries]
+    completed: dict[Node, bytes] = {}
+    edge.append(leaves, completed)
+    rows: list[tuple[Value, ...]] = [
+        (e.position, e.kind, e.at, e.case, e.eid, e.detail, bytes.fromhex(e.nonce), leaf)
+        for e, leaf in zip(entries, leaves, strict=True)
+    ]
     transaction.many(INSERT, rows)
+    higher = [(node.level // HEIGHT, node.number, value) for node, value in completed.items() if _is_kept(node)]
+    transaction.many(INSERT_NODE, higher)
 
 
-def first_broken(rows: Iterable[Row | Mapping[str, Any]]) -> int | None:
-    """The position of the first entry that does not fit the chain, reading rows in order from the first; None when all fit."""
-    prev = GENESIS
+def _is_kept(node: Node) -> bool:
+    return node.level > 0 and node.level % HEIGHT == 0
+
+
+def size(transaction: Transaction) -> int:
+    """Number of entries."""
+    row = transaction.one("SELECT COALESCE(MAX(position), 0) AS n FROM log_entry")
+    return int(row["n"]) if row is not None else 0
+
+
+def frontier(transaction: Transaction) -> Frontier:
+    """The right edge of the tree as it stands."""
+    count = size(transaction)
+    return Frontier.load(count, hashes(transaction, count))
+
+
+def hashes(transaction: Transaction, count: int) -> Hashes:
+    """A reader of the tree of the first `count` entries."""
+    return tiles.reader(count, lambda tile: tile_of(transaction, tile))
+
+
+def tile_of(transaction: Transaction, tile: Tile) -> bytes:
+    """The bytes of a tile; shorter than asked for when the tree is."""
+    begin = tile.number * WIDTH
+    if tile.level == 0:
+        sql, params = "SELECT leaf FROM log_entry WHERE position > ? AND position <= ? ORDER BY position", []
+    else:
+        sql, params = (
+            "SELECT hash FROM log_node WHERE level = ? AND number >= ? AND number < ? ORDER BY number",
+            [tile.level],
+        )
+    return b"".join(row[0] for row in transaction.all(sql, [*params, begin, begin + tile.width]))
+
+
+def inclusion(transaction: Transaction, position: int, *, count: int) -> list[bytes]:
+    """The proof that entry `position` is in the tree of the first `count` entries. Errors: FIELD_INVALID."""
+    return merkle.proof(merkle.inclusion_path(position - 1, count), hashes(transaction, count))
+
+
+def consistency(transaction: Transaction, old: int, new: int) -> list[bytes]:
+    """The proof that the first `old` entries begin the first `new`. Errors: FIELD_INVALID."""
+    return merkle.proof(merkle.consistency_path(old, new), hashes(transaction, new))
+
+
+def entry_of(row: Row | Mapping[str, Any]) -> Entry:
+    return Entry(
+        position=row["position"], kind=row["kind"], at=row["recorded_at"], case=row["case_id"], eid=row["eid"],
+        detail=row["detail"], nonce=row["nonce"].hex(),
+    )  # fmt: skip
+
+
+def first_changed(rows: Iterable[Row | Mapping[str, Any]]) -> int | None:
+    """The position of the first entry that is not what its leaf says, or is missing; rows in order from the first."""
     for expected, row in enumerate(rows, start=1):
-        entry = Entry(
-            position=row["position"], kind=row["kind"], at=row["recorded_at"], case=row["case_id"], eid=row["eid"],
-            detail=row["detail"], prev=row["prev"],
-        )  # fmt: skip
-        if (row["position"], row["prev"], row["hash"]) != (expected, prev, entry_hash(entry)):
+        entry = entry_of(row)
+        if entry.position != expected or entry.leaf() != row["leaf"]:
             return expected
-        prev = row["hash"]
     return None

@@ -146,7 +146,7 @@ class Reading:
         size = page_size(size)
         where, params = "1 = 1", list[Value]()
         if token:
-            at, case = _place(token, (int, str))
+            at, case = place_of(token, (int, str))
             where, params = "(updated_at < ? OR (updated_at = ? AND case_id > ?))", [at, at, case]
 
         def page(transaction: Transaction) -> tuple[list[CaseLine], bool]:
@@ -156,7 +156,7 @@ class Reading:
             return _case_lines(transaction, rows[:size]), len(rows) > size
 
         lines, more = await self._database.read(page)
-        return lines, _token(lines[-1].updated_at, lines[-1].case_id) if more else ""
+        return lines, token_of(lines[-1].updated_at, lines[-1].case_id) if more else ""
 
     async def limits(self, *, state: str = "", size: int = 0, token: str = "") -> tuple[list[Limit], str]:
         """Limits in order of due date, and the token of the next page. Errors: FIELD_INVALID."""
@@ -165,14 +165,14 @@ class Reading:
             raise failure(Reason.FIELD_INVALID, field="state", detail=f"应为 {'、'.join(LIMIT_STATES)} 之一")
         where, params = ("state = ?", list[Value]([state])) if state else ("1 = 1", list[Value]())
         if token:
-            due, *key = _place(token, (int, str, str, str, str))
+            due, *key = place_of(token, (int, str, str, str, str))
             where += (
                 " AND (overdue_from > ? OR (overdue_from = ? AND (case_id, rule, start_eid, person) > (?, ?, ?, ?)))"
             )
             params += [due, due, *key]
         found = await self._database.read(lambda transaction: _limits(transaction, where, params, size + 1))
         last = found[size - 1] if len(found) > size else None
-        return found[:size], _token(last.overdue_from, *last.key) if last else ""
+        return found[:size], token_of(last.overdue_from, *last.key) if last else ""
 
     async def forecast(
         self, *, until: int, case_id: str = "", size: int = 0, token: str = ""
@@ -182,7 +182,7 @@ class Reading:
         Errors: FIELD_INVALID, CASE_NOT_FOUND.
         """
         size = page_size(size)
-        after = tuple(_place(token, PLACE_TYPES)) if token else ()
+        after = tuple(place_of(token, PLACE_TYPES)) if token else ()
 
         def page(transaction: Transaction) -> list[Foreseen]:
             known = "SELECT case_id FROM case_file WHERE case_id = ?"
@@ -191,7 +191,7 @@ class Reading:
             return _coming(transaction, case_id, after, until=until, rows=size + 1, ladder=self._ladder)
 
         found = await self._database.read(page)
-        return found[:size], _token(*found[size - 1].place) if len(found) > size else ""
+        return found[:size], token_of(*found[size - 1].place) if len(found) > size else ""
 
     async def log(self, *, after: int = 0, size: int = 0) -> list[LogLine]:
         """Entries of the log behind position `after`, in order. Errors: FIELD_INVALID."""
@@ -437,15 +437,15 @@ def _case_lines(transaction: Transaction, rows: Sequence[Row]) -> list[CaseLine]
 def _log_line(row: Row) -> LogLine:
     return LogLine(
         position=row["position"], kind=row["kind"], recorded_at=row["recorded_at"], case_id=row["case_id"],
-        eid=row["eid"], detail=row["detail"], hash=row["hash"],
+        eid=row["eid"], detail=row["detail"], hash=row["leaf"].hex(),
     )  # fmt: skip
 
 
-def _token(*place: int | str) -> str:
+def token_of(*place: int | str) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def _place(token: str, types: tuple[type, ...]) -> list[Value]:
+def place_of(token: str, types: tuple[type, ...]) -> list[Value]:
     try:
         place = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=list[int | str])
     except (binascii.Error, ValueError, msgspec.DecodeError) as error:

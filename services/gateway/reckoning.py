@@ -53,7 +53,7 @@ class Reckoner:
 
     def __init__(self, calendar: Calendar | None = None) -> None:
         self._calendar = calendar or Calendar.published()
-        self._reckon: Callable[[str, int, bool, _Changes, tuple[ClockAct, ...]], Reckoned]
+        self._reckon: Callable[[str, int, int, bool, _Changes, tuple[ClockAct, ...]], Reckoned]
         self._reckon = lru_cache(maxsize=8192)(self._compute)
 
     @property
@@ -63,7 +63,12 @@ class Reckoner:
 
     def reckon(self, span: Span) -> Reckoned:
         return self._reckon(
-            span.rule, span.started_at, span.custody, span.changes, tuple(item.act for item in span.acts)
+            span.rule,
+            span.started_at,
+            span.received_at,
+            span.custody,
+            span.changes,
+            tuple(item.act for item in span.acts),
         )
 
     def draw(self, case_id: str, span: Span) -> Drawn:
@@ -85,7 +90,13 @@ class Reckoner:
         return found
 
     def _compute(
-        self, rule_id: str, started_at: int, custody: bool, changes: _Changes, acts: tuple[ClockAct, ...]
+        self,
+        rule_id: str,
+        started_at: int,
+        received_at: int,
+        custody: bool,
+        changes: _Changes,
+        acts: tuple[ClockAct, ...],
     ) -> Reckoned:
         row = rule(rule_id)
         facts = Facts(
@@ -93,6 +104,7 @@ class Reckoner:
             custody=custody,
             custody_changes=tuple(CustodyChange(at=moment_of(at), custody=held) for at, held in changes),
             extensions=statutory(row),
+            received=moment_of(received_at) if received_at else None,
         )
         refused: dict[int, str] = {}
         try:
@@ -142,8 +154,9 @@ def _limit(case_id: str, span: Span, due: Due) -> Limit:
 
 
 def _is_duty(row: Rule, consequence: Consequence, *, office: bool) -> bool:
-    """Whether missing it is somebody's breach. A party's right, a term and an authorisation only end."""
-    if row.policy in (Policy.RIGHTS, Policy.SENTENCE):
+    """Whether missing it is somebody's breach. A right, of a party or of an office that may ask for more (复议), a term and an
+    authorisation only end."""
+    if row.policy in (Policy.RIGHTS, Policy.SENTENCE) or consequence is Consequence.LAPSE:
         return False
     return consequence in _SEVERITY or (office and row.policy is not Policy.FIXED)
 

@@ -42,6 +42,7 @@ def add(
     reading: Reading,
     clock: Clock,
     live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
+    unfinished: Callable[[], Awaitable[int]],
 ) -> list[str]:
     """Register what this process serves; the full names of the services."""
     oversight = OversightServicer(city=city, reading=reading, clock=clock)
@@ -51,7 +52,7 @@ def add(
 
     async def backlog() -> Backlog:
         # Tickets are never owed: they are asked for again. What is incomplete here is a receipt without its header.
-        return Backlog(unacknowledged=0, incomplete=await reading.facts_waiting())
+        return Backlog(unacknowledged=await unfinished(), incomplete=await reading.facts_waiting())
 
     sandbox = SteppedSandbox(city=city, clock=clock, backlog=backlog, live_through=live_through)
     sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(sandbox, server)

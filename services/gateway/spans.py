@@ -45,7 +45,11 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A stop of every limit of `rule`, by the procedure or by an act."""
+    """A stop of every limit of `rule`, or of those of one person: by a moment of a handoff, a legal act (`by_act`) or a stated act.
+
+    `event`: the legal act whose time counts. `names`: whose limits of the rule the same statement begins; whoever is heard of only later
+    is not meant by it.
+    """
 
     rule: str
     person: str
@@ -54,6 +58,22 @@ class Stopped:
     by: End
     order: tuple[int, int]
     act: ClockAct | None = None
+    event: str = ""
+    names: frozenset[str] = frozenset()
+    by_act: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A start of `rule` for `person` by the legal act `event`, whichever statement tells of it."""
+
+    rule: str
+    person: str
+    at: int
+    event: str
+    eid: str
+    by: End
+    order: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,7 @@ class Span:
     """A limit from its start to its stop. `custody`: held at the start; `changes`: (when, held) while it ran, `change_by`: (eid, who).
 
     `acts` touch it in order of legal time; `repeated` are statements of an act already known, or of one that was corrected later.
+    `by_act`: begun by a legal act; `received_at`: arrival of what was accepted when it started (A14), else 0.
     """
 
     rule: str
@@ -81,6 +102,9 @@ class Span:
     end_stated: ClockAct | None = None
     acts: tuple[Stated, ...] = ()
     repeated: tuple[Stated, ...] = ()
+    by_act: bool = False
+    received_at: int = 0
+    end_event: str = ""
 
     def runs_at(self, at: int) -> bool:
         return self.started_at <= at and (self.ended_at is None or at <= self.ended_at)

@@ -97,6 +97,11 @@ class Store:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
+    @property
+    def transaction(self) -> Transaction:
+        """For whoever writes tables of his own in it."""
+        return self._transaction
+
     def known(
         self, *, eids: Collection[str], ids: Collection[str], digests: Collection[str], of: Collection[str]
     ) -> Known:

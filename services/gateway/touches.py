@@ -1,8 +1,9 @@
-"""What touched the limits of a case: stated acts are laid on the limits they belong to, and none is overwritten.
+"""What touched the limits of a case: starts and stops find one another, stated acts are laid on the limits they belong to, none is lost.
 
-The procedure starts and stops limits by itself (`course`). Here the acts that offices state in their headers come on top: explicit
-starts and stops of any rule, extensions, excluded intervals, restarts. All is sorted by legal time and never by arrival, so the result
-is a function of the set of statements. Whether the law allows an act is found out in `reckoning`; here is only which limit it is about.
+The procedure starts and stops limits by itself (`course`): at moments of handoffs, and by legal acts. The acts that offices state about
+limits come on top: explicit starts and stops of any rule, extensions, excluded intervals, restarts. All is sorted by legal time and never
+by arrival, so the result is a function of the set of statements. Whether the law allows an act is found out in `reckoning`; here is only
+which limit it is about.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from services.gateway.ledger import Touch, loose
-from services.gateway.spans import End, Span, Stated, Stopped, Told, bearer_of
+from services.gateway.spans import Begun, End, Span, Stated, Stopped, Told, bearer_of
 from xieban.errors import Reason, XiebanError
 from xieban.handoff import ClockAct
 from xieban.procedure import custody_after
@@ -30,12 +31,20 @@ class Laid:
     refused: frozenset[tuple[str, str]]
 
 
-def lay(spans: Iterable[Span], stops: Sequence[Stopped], stated: Sequence[Stated], *, acts: Sequence[Told]) -> Laid:
-    """Put `stated` on the limits the procedure has started. `acts` are those of the whole case."""
+def lay(
+    spans: Iterable[Span],
+    stops: Sequence[Stopped],
+    stated: Sequence[Stated],
+    *,
+    acts: Sequence[Told],
+    begun: Iterable[Begun] = (),
+) -> Laid:
+    """Put `begun` and `stated` beside the limits that moments of handoffs have started. `acts` are those of the whole case."""
     known = sorted((item for item in stated if item.act.rule in RULES), key=lambda item: item.place)
     ends = [*stops, *(_stop(item) for item in known if item.act.effect == "stop")]
     named = {act.person for act, _, _ in acts} | {item.act.person for item in stated}
     laid = _Lay(list(spans), ends, acts, persons=named - {""})
+    laid.begin(begun)
     laid.start(item for item in known if item.act.effect == "start")
     laid.end()
     live, repeated = _once([item for item in known if item.act.effect in ("extend", "exclude", "restart")])
@@ -61,25 +70,51 @@ class _Lay:
         self._acts = acts
         self._persons = persons
 
+    def begin(self, begun: Iterable[Begun]) -> None:
+        """Starts by legal acts. An act told again while its limit runs begins nothing: the earliest time told counts."""
+        for item in sorted(begun, key=lambda each: (each.at, each.order)):
+            custody, changes, told_by = self._custody(item.person, item.at)
+            mine = [span for span in self.spans if (span.rule, span.person) == (item.rule, item.person) and span.by_act]
+            if not any(span.runs_at(item.at) for span in mine):
+                span = Span(
+                    rule=item.rule, bearer=bearer_of(item.rule, item.by), start_eid=item.eid, start_event=item.event,
+                    started_at=item.at, custody=custody, changes=changes, change_by=told_by, person=item.person,
+                    start_by=item.by, order=item.order, by_act=True,
+                )  # fmt: skip
+                self.spans.append(self._ended(span))
+
     def start(self, stated: Iterable[Stated]) -> None:
-        """Explicit starts. The same start stated twice is one; one stated beside the procedure's own of that statement is its time."""
-        seen = {(span.rule, span.person, span.started_at) for span in self.spans}
+        """Explicit starts. The same start stated twice is one. A limit runs once at a time: where the procedure has started it, the
+        bearer's word is its time, and anybody else's is only kept."""
+        seen = {(span.rule, span.person, span.started_at) for span in self.spans if span.stated is not None}
         for item in stated:
             act = item.act
             name = (act.rule, act.person, act.at)
             own = (act.rule, act.person, item.eid)
             twin = next((n for n, s in enumerate(self.spans) if (s.rule, s.person, s.start_eid) == own), None)
-            if name in seen:
+            if twin is None:
+                twin = self._twin(self._ended(self._begun(item)))
+            if name in seen or (twin is not None and self.spans[twin].bearer[0] not in ("", item.by[0])):
                 self.loose.append(loose(item, "superseded"))
             elif twin is not None:
                 before = self.spans[twin]
                 self.spans[twin] = replace(
                     self._begun(item), bearer=before.bearer, ended_at=before.ended_at, end_eid=before.end_eid,
-                    end_by=before.end_by,
+                    end_by=before.end_by, end_event=before.end_event, received_at=before.received_at,
                 )  # fmt: skip
             else:
                 self.spans.append(self._begun(item))
             seen.add(name)
+
+    def _twin(self, started: Span) -> int | None:
+        """The run of the same limit that the procedure has started and that `started` would run beside."""
+        if rule(started.rule).policy is Policy.LEAD:
+            return None
+        for number, span in enumerate(self.spans):
+            same = span.person == started.person or (not span.person and self._alone(started.person))
+            if span.stated is None and span.rule == started.rule and same and _meet(span, started):
+                return number
+        return None
 
     def end(self) -> None:
         self.spans = [self._ended(span) for span in self.spans]
@@ -157,12 +192,15 @@ class _Lay:
             if stop.rule == span.rule
             and (not stop.person or stop.person == span.person or (not span.person and self._alone(stop.person)))
             and _comes_after(stop, span)
-            and (span.stated is not None or stop.act is not None)
+            and (span.stated is not None or span.by_act or stop.act is not None or stop.by_act)
+            and (not stop.names or span.person in stop.names or span.order <= stop.order)
         ]
         first = min(stops, key=lambda stop: (stop.at, stop.order), default=None)
         if first is None or (span.ended_at is not None and span.ended_at <= first.at):
             return span
-        return replace(span, ended_at=first.at, end_eid=first.eid, end_by=first.by, end_stated=first.act)
+        return replace(
+            span, ended_at=first.at, end_eid=first.eid, end_by=first.by, end_stated=first.act, end_event=first.event
+        )
 
     def _fits(self, span: Span, act: ClockAct) -> bool:
         if span.rule != act.rule:
@@ -220,6 +258,13 @@ def _overlaps(span: Span, act: ClockAct) -> bool:
     if act.effect != "exclude":
         return begins_in_time and span.started_at <= act.at
     return begins_in_time and (not act.until or act.until >= span.started_at or act.until < act.at)
+
+
+def _meet(one: Span, other: Span) -> bool:
+    """Whether two runs have a moment in common."""
+    return (other.ended_at is None or one.started_at <= other.ended_at) and (
+        one.ended_at is None or other.started_at <= one.ended_at
+    )
 
 
 def _comes_after(stop: Stopped, span: Span) -> bool:

@@ -19,6 +19,7 @@ from services.gateway.follow import detail_of
 from services.gateway.ladder import Ladder
 from services.gateway.log import Note, append
 from services.gateway.store import Store
+from services.gateway.supervision.desk import Desk
 from xieban.marshal import micros, moment
 
 PAUSE = 20.0
@@ -31,9 +32,19 @@ class Watch:
     """Carries plans out: every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
 
     def __init__(
-        self, database: Database, *, clock: Clock, quiet_for: Callable[[], float], ladder: Ladder = DEFAULT
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        quiet_for: Callable[[], float],
+        ladder: Ladder = DEFAULT,
+        desk: Desk | None = None,
+        committed: Callable[[], None] | None = None,
     ) -> None:
+        """`desk` tells the offices and supervises; without one nobody is told. `committed` is called when there is something to send."""
         self._database = database
+        self._desk = desk
+        self._committed = committed
         self._ladder = ladder
         self._lateness = telemetry.meter(__name__).create_histogram(
             "xieban.gateway.lateness",
@@ -55,11 +66,14 @@ class Watch:
             await self._clock.sleep(PAUSE)
 
     async def round(self) -> int:
-        """Record every warning and every breach that is due now; how many entries that took."""
+        """Record every warning and every breach that is due now, and every step of a supervision; how many warnings and breaches."""
         done = 0
         while await self._is_due():
             now = micros(self._clock.now())
             actions = await self._database.write(partial(self._carry_out, now=now))
+            faults.point("G2")
+            if self._committed is not None:
+                self._committed()
             self._measure(actions, now)
             done += len(actions)
         return done
@@ -73,6 +87,9 @@ class Watch:
         after = {limit.key: limit for limit in limits} | {action.limit.key: action.limit for action in actions}
         store.limits_put(after.values(), ladder=self._ladder)
         store.rungs_add(actions, at=now)
+        if self._desk is not None:
+            notes += self._desk.limits(transaction, actions, now=now)
+            notes += self._desk.live(transaction, now=now)
         append(transaction, notes, at=now)
         faults.point("G1")
         return actions
@@ -96,4 +113,11 @@ class Watch:
         return due is not None and due <= micros(self._clock.now())
 
     async def _next(self) -> int | None:
-        return await self._database.read(lambda transaction: Store(transaction).limits_next())
+        return await self._database.read(self._next_in)
+
+    def _next_in(self, transaction: Transaction) -> int | None:
+        moments = (
+            Store(transaction).limits_next(),
+            self._desk.next_at(transaction) if self._desk is not None else None,
+        )
+        return min((moment for moment in moments if moment is not None), default=None)

@@ -23,13 +23,13 @@ from services.chassis.clock import SystemClock
 from services.provision import NODES, Home, Ports
 from services.replay.dossiers import client_ref, dossier
 from services.replay.inbox import Inbox, at_least_complete, settled
-from services.replay.plan import CasePlan, Step
+from services.replay.plan import PERSON, CasePlan, Step
 from services.stack.processes import first_of, node_profile
 from xieban.agency import PARTIES, Agency
 from xieban.client import Profile, SandboxClient, XiebanClient
 from xieban.errors import Reason, Unreachable, XiebanError, failure
 from xieban.handoff import State
-from xieban.views import ActView, DefectView, Draft
+from xieban.views import ActView, ClockView, DefectView, Draft
 
 AT_ONCE: Final = 64
 STALLED_AFTER: Final = 180.0
@@ -152,6 +152,13 @@ class Driver:
             receiver=step.receiver,
             outcome=step.outcome,
             acts=tuple(ActView(what=act.what, at=act.at, person=act.person, derived=act.derived) for act in step.acts),
+            clocks=tuple(
+                ClockView(
+                    effect="extend", rule=one.rule, at=one.at, by=one.by, kind=one.kind, months=one.months, days=one.days,
+                    person=PERSON,
+                )
+                for one in step.extensions
+            ),  # fmt: skip
             dossier=dossier(plan, step),
             re=tuple(sent[number] for number in step.refers),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.provision import Home
+from services.trusted import archive
 from xieban import canonical, dossier, subjects
 from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, XiebanError, failure
@@ -75,7 +76,7 @@ class Ledgers:
 
 def read(home: Home) -> Ledgers:
     """Errors: CONFIG_INVALID when a database cannot be read."""
-    directory = Directory.load(home.folder / "directory.json")
+    directory = archive(home.folder / "trust.json")
     unverified: list[dict[str, str]] = []
     agencies: dict[Agency, AgencyLedger] = {}
     for agency in PARTIES:

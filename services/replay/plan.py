@@ -18,6 +18,8 @@ from services.replay.course import Arrest, Course, Unusable, course
 from services.replay.timeline import Event, Refusal, Timeline
 from services.replay.windows import (
     APPEAL,
+    CUSTODY_EXTENSIONS,
+    DETENTION_TO_REQUEST,
     FILE_TRANSFER,
     NOTICE_BEFORE_HEARING,
     SECOND_INSTANCE,
@@ -62,6 +64,18 @@ class PlannedAct:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedExtension:
+    """An extension that an office states in a step, as its letter would: the limit, who granted it, how much."""
+
+    rule: str
+    at: datetime
+    by: str
+    kind: Literal["add", "total"]
+    months: int = 0
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One handoff. `answers` and `refers` are numbers of earlier steps of the case; `reception` is what the receiving clerk does.
 
@@ -75,6 +89,7 @@ class Step:
     receiver: Office
     outcome: str = ""
     acts: tuple[PlannedAct, ...] = ()
+    extensions: tuple[PlannedExtension, ...] = ()
     answers: int | None = None
     refers: tuple[int, ...] = ()
     reception: Reception = "accept"
@@ -155,6 +170,7 @@ class _Road:
         receiver: Office,
         *,
         acts: tuple[PlannedAct, ...] = (),
+        extensions: tuple[PlannedExtension, ...] = (),
         outcome: str = "",
         answers: int | None = None,
         refers: tuple[int, ...] = (),
@@ -179,6 +195,7 @@ class _Road:
             receiver=receiver,
             outcome=outcome,
             acts=tuple(told),
+            extensions=extensions,
             answers=answers,
             refers=refers,
             reception=reception,
@@ -207,15 +224,20 @@ class _Road:
             self._lay("early_opinion", given, procuratorate, police, answers=number)
         if self._dates.arrest is not None:
             self._arrest()
-        for asked, granted in self._dates.extensions:
+        for (asked, granted), (by, months) in zip(self._dates.extensions, CUSTODY_EXTENSIONS, strict=False):
             number = self._lay("custody_extension_request", asked, police, procuratorate)
-            self._lay("custody_extension_decision", granted, procuratorate, police, outcome="approved", answers=number)
+            extended = PlannedExtension("inv_custody", _at(granted), by, "add", months=months)
+            self._lay(
+                "custody_extension_decision", granted, procuratorate, police,
+                outcome="approved", answers=number, extensions=(extended,),
+            )  # fmt: skip
 
     def _arrest(self) -> None:
         arrest = self._dates.arrest
         assert arrest is not None
         police, procuratorate = self._police, self._procuratorate
-        request = self._lay("arrest_request", arrest.requested, police, procuratorate)
+        extensions = self._detained_longer(arrest)
+        request = self._lay("arrest_request", arrest.requested, police, procuratorate, extensions=extensions)
         if arrest.supplement is not None:
             wanted = self._lay("arrest_evidence_supplement", arrest.supplement, procuratorate, police)
             self._lay("evidence_supply_reply", arrest.supplement, police, procuratorate, answers=wanted)
@@ -232,6 +254,18 @@ class _Road:
             asked, upheld = arrest.reconsidered
             again = self._lay("arrest_reconsideration", asked, police, procuratorate)
             self._lay("arrest_decision", upheld, procuratorate, police, outcome="not_approved", answers=again)
+
+    def _detained_longer(self, arrest: Arrest) -> tuple[PlannedExtension, ...]:
+        """The head of police's decision, where the request comes later than the three days of 刑诉91 but within its seven or thirty."""
+        detained = [event.on for event in self._timeline.events if event.type == "detained" and event.on <= arrest.requested]
+        ordinary, special, longest = DETENTION_TO_REQUEST
+        gap = (arrest.requested - detained[-1]).days if detained else 0
+        if not ordinary < gap <= longest:
+            return ()
+        at = _at(detained[-1] + days(ordinary - 1))
+        if gap <= special:
+            return (PlannedExtension("detention_arrest_request", at, "county_police_head", "add", days=gap - ordinary),)
+        return (PlannedExtension("detention_arrest_request", at, "county_police_head", "total", days=longest),)
 
     def _executed(self, arrest: Arrest, told: date) -> tuple[PlannedAct, ...]:
         """What the execution receipt says happened; a bail of the timeline tells the release by itself."""

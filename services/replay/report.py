@@ -117,12 +117,19 @@ def _broken_lanes(ledger: AgencyLedger) -> Iterator[Named]:
 
 
 def _miscounted_returns(ledgers: Ledgers) -> Iterator[Named]:
-    """An effect done twice shows in a counter: each party must have counted every return of a case exactly once."""
+    """An effect done twice shows in a counter: each party must have counted every return of a case exactly once, and none that came
+    to nothing."""
+    nothing = {
+        fact.of
+        for ledger in ledgers.agencies.values()
+        for _, fact in facts(ledger.heard)
+        if fact.kind in ("returned", "rejected", "withdrawn")
+    }
     returned = Counter(
         header.case.id
         for ledger in ledgers.agencies.values()
-        for header in ledger.sent.values()
-        if header.kind == "return_supplementary_investigation"
+        for eid, header in ledger.sent.items()
+        if header.kind == "return_supplementary_investigation" and eid not in nothing
     )
     for agency in (Agency.POLICE, Agency.PROCURATORATE):
         for case, (_, counted) in ledgers.agencies[agency].stages.items():

@@ -38,14 +38,14 @@ def _arrests(script: Script) -> None:
 
 
 def _reviews(script: Script) -> None:
-    for case, division, detained, when in (
-        (OVERDUE, "620105", "2026-04-20 11:00", "2026-05-06 09:00"),
-        ("A6201020000002026040016", "620102", "", "2026-05-11 10:30"),
-        ("A6201230000002026050003", "620123", "2026-05-02 20:00", "2026-05-12 15:00"),
-        ("A6201110000002026050009", "620111", "", "2026-05-26 11:00"),
-        ("A6201020000002026050030", "620102", "2026-05-21 09:00", "2026-06-02 09:00"),
+    for case, division, detained, arrested, when in (
+        (OVERDUE, "620105", "2026-04-20 11:00", "2026-04-23 10:00", "2026-05-06 09:00"),
+        ("A6201020000002026040016", "620102", "", "", "2026-05-11 10:30"),
+        ("A6201230000002026050003", "620123", "2026-05-02 20:00", "2026-05-05 16:00", "2026-05-12 15:00"),
+        ("A6201110000002026050009", "620111", "", "", "2026-05-26 11:00"),
+        ("A6201020000002026050030", "620102", "2026-05-21 09:00", "2026-05-24 09:00", "2026-06-02 09:00"),
     ):
-        acts = [("detained", detained)] if detained else []
+        acts = [("detained", detained), ("arrested", arrested)] if detained else []
         transfer = script.send(case, "prosecution_transfer", POLICE, PP, when, division=division, acts=acts, pages=214)
         script.settle(transfer, PP, POLICE, when)
     case, division = "A6201210000002026040002", "620121"

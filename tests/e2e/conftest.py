@@ -46,7 +46,7 @@ async def site(tmp_path: Path) -> AsyncIterator[str]:
         await gateway.watch.round()
         process = Process()
         async with process.stack:
-            app = pages(gateway.reading, city=city("lanzhou"), clock=gateway.clock, sandbox=True)
+            app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True)
             yield f"http://127.0.0.1:{await serve_pages(process, app, address='127.0.0.1:0')}"
 
 

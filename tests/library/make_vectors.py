@@ -63,7 +63,7 @@ def vectors() -> dict[str, Any]:
 
 def _key(agency: str, number: int) -> dict[str, str]:
     key = samples.key(number)
-    return {"agency": agency, "private": f"{number:02x}" * 32, "public": key.public.hex(), "keyid": key.keyid}
+    return {"agency": agency, "private": f"{number:02x}" * 32, "public": key.public.raw.hex(), "keyid": key.keyid}
 
 
 def _statement(name: str, sealed: Sealed, key: SealKey) -> dict[str, str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from xieban.agency import Agency
 from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, Node, Party, Receipt, Ticket
+from xieban.keys import algorithm
 from xieban.seal import Directory, SealKey, entry
 from xieban.subjects import Address
 
@@ -17,7 +16,7 @@ DIVISION = "620102"
 
 def key(number: int) -> SealKey:
     """A key that is the same in every run."""
-    return SealKey(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
+    return SealKey(algorithm("ed25519+sha256").private(bytes([number]) * 32, b""))
 
 
 POLICE_KEY, PROCURATORATE_KEY, STRANGER_KEY = key(1), key(2), key(9)

@@ -15,7 +15,7 @@ from tests.library.samples import header
 from xieban.agency import PARTIES, Agency, Office, office
 from xieban.errors import Reason, XiebanError
 from xieban.handoff import Act
-from xieban.procedure import CaseState, Proposal, advance, check, custody_after, open_case, table, track_of
+from xieban.procedure import CaseState, Proposal, advance, check, custody_after, open_case, retreat, table, track_of
 
 PS, PP, CT, GW = Agency.POLICE, Agency.PROCURATORATE, Agency.COURT, Agency.GATEWAY
 COUNTY, OTHER_COUNTY, CITY, OTHER_CITY = "620102", "620103", "620100", "620302"
@@ -178,6 +178,24 @@ def test_every_return_is_counted_when_it_is_sent_and_only_then() -> None:
     sent = advance(CaseState(stage=S20), kind, on="sent", outcome="")
     assert sent == CaseState(stage=S25, returns=1)
     assert advance(sent, kind, on="accepted", outcome="") == sent
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_what_came_to_nothing_leaves_the_case_where_it_was_sent(kind: str) -> None:
+    row = table().kinds[kind]
+    for outcome, stage in itertools.product(row.outcomes or ("",), STAGES):
+        before = CaseState(stage=stage, returns=1)
+        sent = advance(before, row, on="sent", outcome=outcome)
+        assert retreat(sent, row, stage=stage, outcome=outcome) == before
+
+
+def test_what_came_to_nothing_takes_back_no_move_but_its_own() -> None:
+    indictment, served = table().kinds["public_prosecution"], table().kinds["judgment_service"]
+    # The case has gone on meanwhile.
+    assert retreat(CaseState(stage=S40), indictment, stage=S20, outcome="") == CaseState(stage=S40)
+    # The second service of a judgment moved nothing.
+    assert retreat(CaseState(stage=S50), served, stage=S50, outcome="") == CaseState(stage=S50)
+    assert retreat(CaseState(stage=S50), served, stage=S40, outcome="") == CaseState(stage=S40)
 
 
 # kind, moment, outcome, from, to

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.library.samples import CITY, DIRECTORY, POLICE_KEY, PROCURATORATE_KEY, STRANGER_KEY
 from xieban.agency import Agency
 from xieban.errors import Denied, InvalidInput, Reason, TooLarge, XiebanError
+from xieban.keys import keyid
 from xieban.marshal import sealed_from_bytes, sealed_to_bytes
-from xieban.seal import Directory, DirectoryEntry, Sealed, SealKey, Signature, entry, keyid, pae
+from xieban.seal import Directory, DirectoryEntry, Sealed, Signature, entry, pae
 from xieban.wire.v1 import seal_pb2
 
 SEALED = POLICE_KEY.seal("header", b'{"a":1}')
@@ -108,46 +108,32 @@ def test_an_envelope_has_one_spelling() -> None:
         assert raised.value.reason is Reason.PAYLOAD_NOT_CANONICAL
 
 
-def test_a_private_key_is_written_for_its_owner_only_and_read_back(tmp_path: Path) -> None:
-    file = tmp_path / "seal.key"
-    POLICE_KEY.save(file)
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert SealKey.load(file).keyid == POLICE_KEY.keyid
-    file.write_bytes(b"short")
-    with pytest.raises(InvalidInput) as raised:
-        SealKey.load(file)
-    assert raised.value.reason is Reason.CONFIG_INVALID
+def test_a_directory_does_not_take_a_key_twice() -> None:
+    rows = [entry(POLICE_KEY, city=CITY, agency=agency) for agency in (Agency.POLICE, Agency.COURT)]
+    with pytest.raises(XiebanError) as raised:
+        Directory(rows)
+    assert raised.value.reason is Reason.TRUST_BROKEN
 
 
-def test_a_directory_survives_its_file(tmp_path: Path) -> None:
-    file = tmp_path / "directory.json"
-    DIRECTORY.save(file)
-    Directory.load(file).verify(SEALED, city=CITY, agency=Agency.POLICE)
+@pytest.mark.parametrize(("index", "holds"), [(9, False), (10, True), (19, True), (20, False)])
+def test_a_key_counts_from_its_first_index_and_up_to_but_not_including_its_last(index: int, holds: bool) -> None:
+    row = DirectoryEntry(city=CITY, agency=Agency.POLICE, key=POLICE_KEY.public, from_index=10, until_index=20)
+    directory = Directory([row], at=10)
+    if holds:
+        assert directory.verify(SEALED, city=CITY, agency=Agency.POLICE, index=index) is row
+        return
+    with pytest.raises(Denied) as raised:
+        directory.verify(SEALED, city=CITY, agency=Agency.POLICE, index=index)
+    assert raised.value.reason is Reason.KEY_OUT_OF_SPAN
+    assert str(index) in raised.value.explain()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{}", b'{"keys":[{}]}', b'{"keys":[],"more":1}',
-     b'{"keys":[{"keyid":"a","city":"lanzhou","agency":"police","algorithm":"rsa","public":"00"}]}',
-     b'{"keys":[{"keyid":"a","city":"lanzhou","agency":"nobody","algorithm":"ed25519","public":"00"}]}'],
-)  # fmt: skip
-def test_a_directory_that_is_not_of_the_form_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "directory.json"
-    file.write_bytes(content)
-    with pytest.raises(InvalidInput) as raised:
-        Directory.load(file)
-    assert raised.value.reason is Reason.CONFIG_INVALID
-
-
-def test_a_directory_does_not_take_a_key_under_another_keys_name_or_twice() -> None:
-    row = entry(POLICE_KEY, city=CITY, agency=Agency.POLICE)
-    renamed = DirectoryEntry(
-        keyid=PROCURATORATE_KEY.keyid, city=CITY, agency="police", algorithm="ed25519", public=row.public
-    )
-    for rows in ([renamed], [row, entry(POLICE_KEY, city=CITY, agency=Agency.COURT)]):
-        with pytest.raises(InvalidInput) as raised:
-            Directory(rows)
-        assert raised.value.reason is Reason.CONFIG_INVALID
+def test_what_has_no_index_yet_is_judged_at_the_directorys_own() -> None:
+    row = DirectoryEntry(city=CITY, agency=Agency.POLICE, key=POLICE_KEY.public, from_index=10, until_index=20)
+    Directory([row], at=19).verify(SEALED, city=CITY, agency=Agency.POLICE)
+    with pytest.raises(Denied):
+        Directory([row], at=20).verify(SEALED, city=CITY, agency=Agency.POLICE)
+    Directory([row], at=None).verify(SEALED, city=CITY, agency=Agency.POLICE)
 
 
 def test_a_key_id_is_sixteen_digits_of_the_public_keys_digest() -> None:

@@ -20,7 +20,7 @@ import nats
 import nats.js.errors
 import pytest
 
-from services.agency import relay
+from services import relay
 from services.chassis import faults
 from services.chassis.config import load
 from services.chassis.lifecycle import Process
@@ -34,6 +34,7 @@ from xieban.agency import PARTIES, Agency
 from xieban.errors import Unreachable
 from xieban.handoff import SETTLED, Act, CaseRef, Commitment, Header, Lane, Party, Receipt, State
 from xieban.ids import new_handoff_id
+from xieban.keys.files import load_private
 from xieban.marshal import micros, sealed_from_bytes, sealed_to_bytes
 from xieban.seal import Sealed, SealKey
 from xieban.subjects import ConsumerSpec
@@ -76,7 +77,7 @@ class City:
 
     def key(self, agency: Agency) -> SealKey:
         """A node's own seal key: what a dishonest or broken node could sign."""
-        return SealKey.load(self.home.node(agency) / "seal.key")
+        return SealKey(load_private(self.home.node(agency) / "seal.key"))
 
     async def start_gateway(self) -> None:
         self.gateway = Process()

@@ -15,10 +15,10 @@ import pytest
 from services.agency import store
 from services.agency.desk import Arrival
 from services.agency.receiving import Receiving
-from services.agency.relay import Relay
 from services.agency.work import Work
 from services.chassis.bus import Outgoing
 from services.chassis.puller import Puller
+from services.relay import Relay
 from tests.system.rig import City
 from xieban.handoff import Fact, State
 

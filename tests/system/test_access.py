@@ -34,7 +34,7 @@ async def pulled(city: City, caller: Path, *eids: str, to: Agency = PS) -> tuple
         stub = dossier_pb2_grpc.DossierServiceStub(wire)
         try:
             async for answer in stub.PullDossiers(dossier_pb2.PullDossiersRequest(eids=eids), timeout=20):
-                served.append(answer.eid)
+                served += [one.eid for one in answer.dossiers]
         except grpc.aio.AioRpcError as error:
             return served, error_from_rpc(error).reason
     return served, None

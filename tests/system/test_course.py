@@ -14,7 +14,7 @@ from xieban.errors import NotAllowed, Reason
 from xieban.handoff import Fact, Node, Receipt, State
 from xieban.ids import new_handoff_id
 from xieban.marshal import micros, sealed_to_bytes
-from xieban.views import ActView, HandoffView
+from xieban.views import ActView, DefectView, HandoffView
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 S10, S20, S30, S40 = "S10_investigation", "S20_prosecution_review", "S30_court_intake", "S40_first_instance"
@@ -90,6 +90,49 @@ async def test_a_court_that_refuses_a_case_gives_it_back_to_prosecution_review(c
     await clean(city, case)
 
 
+async def test_an_indictment_for_which_the_court_asks_more_goes_back_and_is_sent_again(city: City) -> None:
+    case = city.new_case()
+    sued = await in_court(city, case)
+    draft = city.draft("court_intake_result", case=case, sender=CT, receiver=PP, outcome="supplement", acts=())
+    result = await city.court.answer(sued.eid, draft)
+    await city.settle(city.procuratorate, sued.eid, State.RETURNED)
+    await city.arrive(city.procuratorate, result.eid)
+    assert await stage(city, "procuratorate", case) == await stage(city, "court", case) == S20
+    await city.procuratorate.accept(result.eid)
+    acts = (ActView("prosecuted", START), ActView("arrested", START, "P1"))
+    again = await city.procuratorate.send(
+        city.draft("public_prosecution", case=case, sender=PP, receiver=CT, acts=acts)
+    )
+    await city.arrive(city.court, again.eid)
+    assert await stage(city, "procuratorate", case) == await stage(city, "court", case) == S30
+    await clean(city, case)
+
+
+async def test_a_withdrawn_indictment_moves_the_case_back_at_both_ends(city: City) -> None:
+    case = city.new_case()
+    sued = await in_court(city, case)
+    withdrawal = await city.procuratorate.withdraw(sued.eid, f"撤回{case}")
+    await city.settle(city.procuratorate, sued.eid, State.WITHDRAWN)
+    await city.settle(city.procuratorate, withdrawal.eid, State.ACCEPTED)
+    assert await stage(city, "procuratorate", case) == await stage(city, "court", case) == S20
+    await clean(city, case)
+
+
+async def test_a_return_for_supplement_that_comes_back_is_not_counted_and_the_case_stays_in_review(city: City) -> None:
+    case = city.new_case()
+    await main_road(city, case)
+    back = {"case": case, "sender": PP, "receiver": PS, "acts": ()}
+    returned = await city.procuratorate.send(city.draft("return_supplementary_investigation", **back))
+    await city.arrive(city.police, returned.eid)
+    assert (await city.police.case_get(case)).returns == 1
+    await city.police.return_(returned.eid, [DefectView("ps.outline_present", "检规342", "document:2")])
+    await city.settle(city.procuratorate, returned.eid, State.RETURNED)
+    for client in ("police", "procuratorate"):
+        known = await getattr(city, client).case_get(case)
+        assert (known.stage, known.returns) == (S20, 0)
+    await clean(city, case)
+
+
 async def test_a_case_goes_from_the_court_to_the_second_instance_within_one_node(city: City) -> None:
     case = city.new_case()
     sued = await in_court(city, case)
@@ -103,6 +146,11 @@ async def test_a_case_goes_from_the_court_to_the_second_instance_within_one_node
     await city.arrive(city.procuratorate, judged.eid)
     appeal = city.draft("appeal_transfer", case=case, sender=CT, receiver=CT, acts=())
     moved = await city.court.send(replace(appeal, receiver=office(CT, "620100")))
+    await city.arrive(city.court, moved.eid)
+    await city.court.return_(moved.eid, [DefectView("ct.appeal_present", "解释387", "document:2")])
+    await city.settle(city.court, moved.eid, State.RETURNED)
+    assert await stage(city, "court", case) == "S50_appeal_window"
+    moved = await city.court.send(replace(appeal, receiver=office(CT, "620100"), client_ref=f"再次移送{case}"))
     await city.arrive(city.court, moved.eid)
     await city.court.accept(moved.eid)
     assert await stage(city, "court", case) == "S60_second_instance"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.agency import relay
+from services import relay
 from tests.ledger import Finding
 from tests.system import seeds
 from tests.system.rig import PP, PS, City, main_road, persist, whole_city

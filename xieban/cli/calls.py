@@ -40,6 +40,24 @@ def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> 
     return asyncio.run(_with(OversightClient, _named(profile), talk))
 
 
+def as_notified(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open NoticeClient: an agency about its notices."""
+    import asyncio
+
+    from xieban.notice_client import NoticeClient
+
+    return asyncio.run(_with(NoticeClient, _named(profile), talk))
+
+
+def as_supervisor(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open SupervisionClient: an officer of the committee."""
+    import asyncio
+
+    from xieban.notice_client import SupervisionClient
+
+    return asyncio.run(_with(SupervisionClient, _named(profile), talk))
+
+
 def as_operator(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
     """`talk` with an open SandboxCity."""
     import asyncio

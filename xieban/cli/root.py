@@ -46,6 +46,18 @@ def _handoff() -> typer.Typer:
     return handoffs_app
 
 
+def _notice() -> typer.Typer:
+    from xieban.cli.notices import notices_app
+
+    return notices_app
+
+
+def _supervise() -> typer.Typer:
+    from xieban.cli.supervise import supervise_app
+
+    return supervise_app
+
+
 def _limits() -> typer.Typer:
     from xieban.cli.limits import limits_app
     from xieban.cli.running import register
@@ -54,11 +66,22 @@ def _limits() -> typer.Typer:
     return limits_app
 
 
+def _trust() -> typer.Typer:
+    from xieban.cli.trust import trust_app
+    from xieban.cli.trustdraft import register
+
+    register(trust_app)
+    return trust_app
+
+
 _GROUPS: Final[dict[str, tuple[str, Callable[[], typer.Typer]]]] = {
     "case": ("本单位的案件。", _case),
     "handoff": ("流转：发送、接收、退回、答复、撤回。", _handoff),
     "limits": ("法定期限：核对算例、推算过程、全部期限、正在计算的期限。", _limits),
+    "notice": ("期限通知和督办：查看、签收、说明（办案机关）。", _notice),
+    "supervise": ("督办：查看、发出、审核（政法委）。", _supervise),
     "clock": ("沙箱时钟：查看、设定、推进；预演将到的预警和超期。", _clock),
+    "trust": ("信任清单：密钥、起草、签名、核验。", _trust),
 }
 
 

@@ -4,9 +4,19 @@ Pure: no clock, no network, no disk beyond the package's own tables. Statutory d
 package only says which limits a handoff starts and stops.
 """
 
-from xieban.procedure.case import FIRST_STAGE, CaseState, Proposal, advance, check, custody_after, open_case, track_of
+from xieban.procedure.case import (
+    FIRST_STAGE,
+    CaseState,
+    Proposal,
+    advance,
+    check,
+    custody_after,
+    open_case,
+    retreat,
+    track_of,
+)
 from xieban.procedure.clocks import check_clocks
-from xieban.procedure.limits import Start, Stop, limit_steps
+from xieban.procedure.limits import Start, Stop, act_starts, act_stops, limit_steps
 from xieban.procedure.table import ANY_STAGE, Act, Kind, Moment, Stage, Table, table
 
 __all__ = [
@@ -21,12 +31,15 @@ __all__ = [
     "Start",
     "Stop",
     "Table",
+    "act_starts",
+    "act_stops",
     "advance",
     "check",
     "check_clocks",
     "custody_after",
     "limit_steps",
     "open_case",
+    "retreat",
     "table",
     "track_of",
 ]

@@ -100,6 +100,19 @@ def advance(case: CaseState, kind: Kind, *, on: Literal["sent", "accepted"], out
     return case
 
 
+def retreat(case: CaseState, kind: Kind, *, stage: str, outcome: str) -> CaseState:
+    """The case after a handoff that was sent in `stage` came to nothing: returned, rejected or withdrawn.
+
+    The move it made when it was sent is taken back where the case still stands there, and so is what it counted (检规346).
+    """
+    if kind.counts is not None:
+        case = replace(case, returns=max(0, case.returns - 1))
+    for move in kind.moves:
+        if move.on == "sent" and (move.origin, move.to) == (stage, case.stage) and move.outcome in ("", outcome):
+            return replace(case, stage=move.origin)
+    return case
+
+
 def custody_after(persons: Mapping[str, bool], acts: Iterable[Act]) -> dict[str, bool]:
     """Who of the case is held after these acts, by person tag, in the order of their legal time."""
     held = dict(persons)

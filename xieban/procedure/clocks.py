@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Act, ClockAct
-from xieban.procedure.table import Kind
+from xieban.procedure.limits import act_starts
+from xieban.procedure.table import Kind, table
 from xieban.timelimits import Calendar, Facts, compute, rule
 from xieban.timelimits.clock_acts import extension_of, moment_of, repeats_statute, restart_of, statutory, suspension_of
 from xieban.timelimits.facts import Extension
@@ -33,6 +34,11 @@ def check_clocks(
     """
     if kind.id == REGISTRATION and not clocks:
         raise failure(Reason.FIELD_INVALID, field="clocks", detail="期限事项登记须写明期限变动")
+    for name in kind.required_extensions(outcome):
+        if not any(clock.effect == "extend" and clock.rule == name for clock in clocks):
+            # Nobody else can tell how much was granted, and by whom; without it the limit would be overdue on paper.
+            detail = f"须写明“{rule(name).name}”由谁批准、延长多少"
+            raise failure(Reason.FIELD_INVALID, field="clocks", detail=detail)
     groups: dict[tuple[str, str], list[ClockAct]] = defaultdict(list)
     for clock in clocks:
         _check(rule(clock.rule[:64]), clock)
@@ -104,6 +110,9 @@ def _start(
     """When the header itself says the limit began: by an explicit start, or by an act from which the kind starts it."""
     stated = [item.at for item in group if item.effect == "start"]
     named = {row.act for row in kind.limits if row.start == name and row.act and row.outcome in ("", outcome)}
+    for act in {item.what for item in acts} & table().acts.keys():
+        if any(name in act_starts(table().acts[act], stage=stage) for stage in kind.stages):
+            named.add(act)
     by_act = [act.at for act in acts if act.what in named and act.person in ("", person)]
     return max(stated, default=max(by_act, default=None))
 

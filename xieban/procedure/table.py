@@ -54,6 +54,16 @@ class LimitRow(_Row, frozen=True):
     custody: bool | None = None
     track: Track | None = None
     outcome: str = ""
+    answers: str = ""
+    receiver: Agency | None = None
+
+
+class ActLimit(_Row, frozen=True):
+    """A limit of one person that a legal act starts, or limits it stops, at its legal time, whichever handoff tells of it."""
+
+    start: str = ""
+    stop: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
 
 
 class Kind(_Row, frozen=True):
@@ -72,6 +82,7 @@ class Kind(_Row, frozen=True):
     outcomes: tuple[str, ...] = ()
     returning: tuple[str, ...] = ()
     acts: tuple[str, ...] = ()
+    extends: tuple[str, ...] = ()
     moves: tuple[Move, ...] = ()
     counts: Count | None = None
     limits: tuple[LimitRow, ...] = ()
@@ -82,17 +93,21 @@ class Kind(_Row, frozen=True):
 
     def required_acts(self, outcome: str) -> tuple[str, ...]:
         """Acts that must be given with this outcome."""
-        pairs = [act.rpartition(":") for act in self.acts]
-        return tuple(act for wanted, _, act in pairs if wanted in ("", outcome))
+        return _with_outcome(self.acts, outcome)
+
+    def required_extensions(self, outcome: str) -> tuple[str, ...]:
+        """Limits whose extension must be stated with this outcome."""
+        return _with_outcome(self.extends, outcome)
 
 
 class Act(_Row, frozen=True):
-    """A legal act: what it says about custody and about the procedure the case is on."""
+    """A legal act: what it says about custody and about the procedure the case is on, and what it does to limits by itself."""
 
     name: str
     article: str
     custody: bool | None = None
     track: Track | None = None
+    limits: tuple[ActLimit, ...] = ()
 
 
 class Stage(_Row, frozen=True):
@@ -140,6 +155,8 @@ def load(handoffs: bytes, acts: bytes, stages: bytes) -> Table:
         raise _wrong("handoffs.toml", "两行使用了同一个标识")
     for kind in result.kinds.values():
         _check(kind, result)
+    for name, act in result.acts.items():
+        _check_act(name, act, result)
     return result
 
 
@@ -161,14 +178,18 @@ def _check(kind: Kind, tables: Table) -> None:
     stages = [stage for stage in kind.stages if stage != ANY_STAGE]
     stages += [stage for move in kind.moves for stage in (move.origin, move.to)]
     acts = [act.rpartition(":") for act in kind.acts] + [("", "", row.act) for row in kind.limits if row.act]
+    extends = [rule.rpartition(":") for rule in kind.extends]
     rules = [rule for row in kind.limits for rule in ((row.start,) if row.start else ()) + row.stop]
+    rules += [rule for _, _, rule in extends]
     outcomes = [move.outcome for move in kind.moves] + [row.outcome for row in kind.limits] + [act[0] for act in acts]
+    outcomes += [rule[0] for rule in extends]
     outcomes += kind.returning
+    answers = [*kind.answers, *(row.answers for row in kind.limits if row.answers)]
     known_rules = {str(rule) for rule in RuleId}
     for wrong, what in (
         ([stage for stage in stages if stage not in tables.stages], "阶段"),
         ([act for _, _, act in acts if act not in tables.acts], "法律行为"),
-        ([answered for answered in kind.answers if answered not in tables.kinds], "环节"),
+        ([answered for answered in answers if answered not in tables.kinds], "环节"),
         ([rule for rule in rules if rule not in known_rules], "期限"),
         ([outcome for outcome in outcomes if outcome and outcome not in kind.outcomes], "结果"),
     ):
@@ -177,6 +198,23 @@ def _check(kind: Kind, tables: Table) -> None:
     for row in kind.limits:
         if bool(row.start) == bool(row.stop) or (row.start and not row.bearer):
             raise _wrong("handoffs.toml", f"{kind.id} 的期限行须写明起算（及责任方）或者终止")
+
+
+def _check_act(name: str, act: Act, tables: Table) -> None:
+    known_rules = {str(rule) for rule in RuleId}
+    for row in act.limits:
+        stray = [rule for rule in (row.start, *row.stop) if rule and rule not in known_rules]
+        stray += [stage for stage in row.stages if stage not in tables.stages]
+        if stray:
+            raise _wrong("acts.toml", f"{name} 引用了不存在的 {stray[0]}")
+        if bool(row.start) == bool(row.stop):
+            raise _wrong("acts.toml", f"{name} 的期限行须写明起算或者终止")
+
+
+def _with_outcome(names: tuple[str, ...], outcome: str) -> tuple[str, ...]:
+    """Of `name` and `outcome:name`, the names that count with this outcome."""
+    pairs = [name.rpartition(":") for name in names]
+    return tuple(name for wanted, _, name in pairs if wanted in ("", outcome))
 
 
 def _wrong(file: str, detail: str) -> Exception:

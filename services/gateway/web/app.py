@@ -1,4 +1,4 @@
-"""The site: three pages and their style sheet. Routes, security headers, and errors in four parts.
+"""The site: four pages and their style sheet. Routes, security headers, and errors in four parts.
 
 Nothing on a page runs in the browser. Everything that comes from a statement is escaped by the template engine.
 """
@@ -23,8 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.clock import Clock
 from services.gateway.reading import Reading
+from services.gateway.supervision.reading import SupervisionReading
 from services.gateway.targets import Target, aims
-from services.gateway.web import wording
+from services.gateway.web import supervising, wording
 from services.gateway.web.swimlane import draw
 from xieban import ids
 from xieban.agency import City
@@ -50,14 +51,23 @@ STATUS: tuple[tuple[type[XiebanError], int], ...] = (
 )  # fmt: skip
 
 
-def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool, targets: Sequence[Target] = ()) -> ASGIApp:
+def pages(
+    reading: Reading,
+    supervisions: SupervisionReading,
+    *,
+    city: City,
+    clock: Clock,
+    sandbox: bool,
+    targets: Sequence[Target] = (),
+) -> ASGIApp:
     """The ASGI application."""
-    site = _Site(reading, city=city, clock=clock, sandbox=sandbox, targets=targets)
+    site = _Site(reading, supervisions, city=city, clock=clock, sandbox=sandbox, targets=targets)
     app = Starlette(
         routes=[
             Route("/", site.overview, methods=["GET"]),
             Route("/cases", site.cases, methods=["GET"]),
             Route("/cases/{case_id}", site.case, methods=["GET"]),
+            Route("/supervisions", site.supervisions, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         exception_handlers={XiebanError: site.refused, HTTPException: site.no_page, Exception: site.defect},
@@ -68,8 +78,18 @@ def pages(reading: Reading, *, city: City, clock: Clock, sandbox: bool, targets:
 class _Site:
     """The pages of one city."""
 
-    def __init__(self, reading: Reading, *, city: City, clock: Clock, sandbox: bool, targets: Sequence[Target]) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        supervisions: SupervisionReading,
+        *,
+        city: City,
+        clock: Clock,
+        sandbox: bool,
+        targets: Sequence[Target],
+    ) -> None:
         self._reading = reading
+        self._supervisions = supervisions
         self._targets = targets
         self._city = city
         self._clock = clock
@@ -81,7 +101,7 @@ class _Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(w=wording, law=rule)
+        self._templates.globals.update(w=wording, g=supervising, law=rule)
 
     async def overview(self, request: Request) -> Response:
         return self._page("overview.html", overview=await self._reading.overview(rows=ROWS), rows=ROWS)
@@ -101,7 +121,22 @@ class _Site:
         picture = draw(timeline.handoffs, timeline.limits, now=now)
         numbers = {handoff.eid: number for number, handoff in enumerate(timeline.handoffs, start=1)}
         aimed = aims(self._targets, timeline.handoffs, timeline.facts)
-        return self._page("case.html", timeline=timeline, picture=picture, current=current, numbers=numbers, aims=aimed)
+        supervised = await self._supervisions.of_case(timeline.case.case_id)
+        return self._page(
+            "case.html",
+            timeline=timeline,
+            picture=picture,
+            current=current,
+            numbers=numbers,
+            aims=aimed,
+            supervised=supervised,
+        )
+
+    async def supervisions(self, request: Request) -> Response:
+        token = request.query_params.get("from", "")
+        matters, following = await self._supervisions.page(token=token)
+        counts = await self._supervisions.counts()
+        return self._page("supervisions.html", matters=matters, following=following, first=not token, counts=counts)
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, XiebanError)

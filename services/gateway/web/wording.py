@@ -5,6 +5,7 @@ Times are always Asia/Shanghai, whatever the browser believes. Colour never stan
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -17,7 +18,9 @@ from xieban.agency import NAMES, Agency, office
 from xieban.errors import Reason
 from xieban.handoff import State
 from xieban.marshal import moment
+from xieban.notice import OCCASION_NAMES, Occasion
 from xieban.procedure import table
+from xieban.supervision import ACT_NAMES, Act, document_number
 from xieban.timelimits import RULES, EventId, Office
 from xieban.timelimits.events import events
 from xieban.timelimits.terms import BEARER_TEXTS, CONSEQUENCE_TEXTS, OFFICE_TEXTS, Consequence
@@ -66,7 +69,7 @@ LOG_KINDS = {
     "CLOCK_CHANGE": "期限变更", "CLOCK_RESUME": "恢复计算", "CLOCK_VOID": "期限撤销", "OVERDUE": "超期",
     "CLOCK_WARN": "期限预警", "CLOCK_WARN_LIFTED": "预警解除", "CLOCK_LAPSED": "期满",
     "OVERDUE_LIFTED": "超期更正", "VIOLATION": "程序异常", "VIOLATION_LIFTED": "异常解除", "EQUIVOCATION": "一号两文",
-    "REFUSED": "报文拒收",
+    "REFUSED": "报文拒收", "NOTICE": "通知", "REPLY": "督办回复", "SUPERVISION": "督办",
 }  # fmt: skip
 LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED"})
 UNDONE = Badge("—", "已撤销", "plain")
@@ -85,6 +88,7 @@ STANDINGS = {
     "refused": Badge("✕", "未采用", "urgent"),
     "loose": Badge("○", "未对应期限", "plain"),
 }
+SUPERVISION = re.compile(r"20[0-9]{2}-[1-9][0-9]{0,6}")
 _NUMBERS = {reason.number: reason for reason in Reason}
 
 
@@ -186,7 +190,20 @@ def log_detail(kind_of_entry: str, detail: str) -> str:
             days = f"（{more[1:]}日）" if more.startswith("d") else ""
             return f"{limit_name(rule_id)} {'红' if colour(more) == 'red' else '黄'}色预警{days}"
         return f"{limit_name(rule_id)}（按工作日历 {more} 重新计算）"
+    if kind_of_entry in ("NOTICE", "REPLY", "SUPERVISION"):
+        return _said(detail)
     return kind(detail)
+
+
+def _said(detail: str) -> str:
+    """`rule:red`, `rule:overdue`, `2026-3:issued`, or of a reply without effect `2026-3:explain:XB-7003`."""
+    about, _, more = detail.partition(":")
+    what, _, number = more.partition(":")
+    if not SUPERVISION.fullmatch(about):
+        rung = f"{'红' if colour(what) == 'red' else '黄'}色预警"
+        return f"{limit_name(about)} {OCCASION_NAMES[Occasion(what)] if what in set(Occasion) else rung}"
+    told = OCCASION_NAMES[Occasion(what)] if what in set(Occasion) else ACT_NAMES[Act(what)]
+    return f"{document_number(about)} {told}{f'（未采用，{number}）' if number else ''}"
 
 
 def aim_state(aim: Aim, *, now: int) -> Badge:

@@ -165,6 +165,7 @@ def test_two_known_keys_of_one_name_and_id_are_refused() -> None:
         pytest.param(BOTH.replace(b"PeterNeumann x", b" x"), id="no name"),
         pytest.param(BOTH.replace("—".encode(), b"-"), id="a hyphen for the dash"),
         pytest.param(BOTH.replace("— ".encode(), "—  ".encode()), id="two spaces"),
+        pytest.param(BOTH.replace("— ".encode(), b""), id="no dash"),
         pytest.param(BOTH.replace(b"AM=\n", b"AM\n"), id="no padding"),
         pytest.param(BOTH.replace(b"AM=\n", b"AN=\n"), id="bits behind the end"),
         pytest.param(BOTH.replace(b"AM=\n", b"AM= \n"), id="a space at the end"),

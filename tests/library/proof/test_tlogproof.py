@@ -75,6 +75,8 @@ def test_a_proof_is_written_line_by_line_as_specified() -> None:
         pytest.param("index 0\n\norigin\n", id="no first line"),
         pytest.param("c2sp.org/tlog-proof@v2\nindex 0\n\norigin\n", id="another version"),
         pytest.param(f"{HEADER}index 0\norigin\n", id="no blank line"),
+        pytest.param(f"{HEADER}index 0", id="nothing behind the index"),
+        pytest.param(f"{HEADER}0\n\norigin\n", id="a bare number"),
         pytest.param(f"{HEADER}index 00\n\norigin\n", id="an index with zeroes"),
         pytest.param(f"{HEADER}index -1\n\norigin\n", id="a negative index"),
         pytest.param(f"{HEADER}index 9223372036854775808\n\norigin\n", id="an index over 63 bits"),

@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 from services.chassis import faults
+from services.chassis.bell import Bell
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.database import Database, Row
 from services.gateway.app import MIGRATIONS
+from services.gateway.clocks import DEFAULT
+from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
 from services.gateway.reading import LogLine, Reading
+from services.gateway.reckoning import Reckoner
+from services.gateway.supervision.desk import Desk
+from services.gateway.supervision.orders import Orders
+from services.gateway.supervision.reading import SupervisionReading
+from services.gateway.supervision.steps import Rules
+from services.gateway.supervision.writing import Author
 from services.gateway.watch import Watch
 from services.tickets import Issuer
 from tests.services.gateway.script import CITY, Script, at
@@ -23,7 +32,11 @@ from xieban.handoff import Ticket
 from xieban.marshal import moment
 from xieban.statement import open_ticket
 from xieban.subjects import parse
+from xieban.supervision import Terms
 from xieban.testing import ManualClock
+from xieban.timelimits import Calendar
+
+SAID = ("NOTICE", "REPLY", "SUPERVISION")
 
 
 @dataclass(slots=True)
@@ -51,6 +64,8 @@ class Gateway:
     ingest: Ingest
     watch: Watch
     reading: Reading
+    orders: Orders
+    supervisions: SupervisionReading
 
     async def take(self, messages: Sequence[Incoming] | None = None, *, batch: int = 256) -> list[Verdict]:
         """Deliver `messages` (all of the script by default) in batches."""
@@ -80,13 +95,18 @@ class Gateway:
                 case_id=row["case_id"],
                 eid=row["eid"],
                 detail=row["detail"],
-                hash=row["hash"],
+                hash=row["leaf"].hex(),
             )
             for row in rows
         ]
 
     async def kinds(self) -> list[str]:
-        return [entry.kind for entry in await self.log()]
+        """Kinds of the log, but for what the gateway itself said and heard about it."""
+        return [entry.kind for entry in await self.log() if entry.kind not in SAID]
+
+    async def said(self) -> list[str]:
+        """What the gateway said and heard, as the log has it: `NOTICE prosecution_review:red`."""
+        return [f"{entry.kind} {entry.detail}" for entry in await self.log() if entry.kind in SAID]
 
     def tickets(self) -> list[Ticket]:
         found = []
@@ -102,7 +122,11 @@ async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00
     clock = ManualClock(moment(at(now)))
     wire = Wire()
     issuer = Issuer(wire, city=CITY, agency=Agency.GATEWAY, key=script.keys["gateway"], clock=clock)
-    ingest = Ingest(database, directory=script.directory, clock=clock, owe=issuer.owe)
+    calendar = Calendar.published()
+    rules = Rules(Terms(), calendar)
+    desk = Desk(Author(city=CITY, inc=1, key=script.keys["gateway"], rules=rules))
+    follower = Follower(Reckoner(calendar), DEFAULT, desk)
+    ingest = Ingest(database, directory=script.directory, clock=clock, owe=issuer.owe, follower=follower, desk=desk)
     gateway = Gateway(
         script=script,
         database=database,
@@ -110,8 +134,10 @@ async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00
         wire=wire,
         issuer=issuer,
         ingest=ingest,
-        watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for),
+        watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for, desk=desk),
         reading=Reading(database),
+        orders=Orders(database, desk=desk, clock=clock, committed=Bell().ring),
+        supervisions=SupervisionReading(database, rules=rules),
     )
     return gateway, database
 

@@ -89,7 +89,8 @@ async def test_a_handoff_between_agencies_is_seen_with_its_limit_and_the_limit_r
     running: Running,
 ) -> None:
     eid = await _reviewed(running)
-    (limit,) = (await running.committee.timeline(CASE)).limits
+    limit, detention = (await running.committee.timeline(CASE)).limits
+    assert (detention.rule, detention.person, detention.state) == ("detention_arrest_request", "P1", "met")
     assert (limit.rule, limit.state, limit.due, limit.in_custody) == (
         "arrest_review_custody",
         "running",
@@ -98,7 +99,7 @@ async def test_a_handoff_between_agencies_is_seen_with_its_limit_and_the_limit_r
     )
     await running.operator.advance(START + timedelta(days=30))
     timeline = await running.committee.timeline(CASE)
-    assert [row.state for row in timeline.limits] == ["overdue"]
+    assert [row.state for row in timeline.limits] == ["overdue", "met"]
     (overdue,) = [entry for entry in timeline.log if entry.kind == "OVERDUE"]
     assert overdue.recorded_at.astimezone(UTC) == datetime(2026, 3, 9, 16, 0, tzinfo=UTC)
     assert (overdue.eid, overdue.detail) == (eid, "arrest_review_custody")
@@ -189,7 +190,7 @@ async def test_a_gateway_that_was_away_catches_up_and_repeats_nothing(running: R
     await until(seen)
     await running.restart()
     kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
-    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "COMPLETE", "DELIVERED", "LODGED"]
+    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "CLOCK_START", "CLOCK_STOP", "COMPLETE", "DELIVERED", "LODGED"]
 
 
 @pytest.mark.parametrize("label", ["G1", "G2"])
@@ -200,7 +201,7 @@ async def test_a_batch_that_fails_at_a_fault_point_is_delivered_again(running: R
     faults.arm(label, action=fail)
     await _reviewed(running)
     kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
-    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "COMPLETE", "DELIVERED", "LODGED"]
+    assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "CLOCK_START", "CLOCK_STOP", "COMPLETE", "DELIVERED", "LODGED"]
 
 
 async def test_only_committee_and_operators_may_look_and_only_operators_may_move_the_clock(running: Running) -> None:

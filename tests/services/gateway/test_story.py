@@ -39,24 +39,22 @@ class Story:
 
 
 def investigation(story: Story) -> None:
-    def detention(effect: str, when: str, **more: object) -> object:
-        return clock(effect, "detention_arrest_request", when, person="P1", **more)  # type: ignore[arg-type]
-
     def custody(effect: str, when: str, **more: object) -> object:
         return clock(effect, "inv_custody", when, person="P1", **more)  # type: ignore[arg-type]
 
     request = story.send(
         "arrest_request", POLICE, PP, "2026-01-08 10:00", acts=[("detained", "2026-01-02 18:00")],
         clocks=[
-            detention("start", "2026-01-02 18:00"),
-            detention("extend", "2026-01-05 09:00", by="county_police_head", kind="add", days=4),
-            detention("stop", "2026-01-08 10:00"),
+            clock(
+                "extend", "detention_arrest_request", "2026-01-05 09:00",
+                by="county_police_head", kind="add", days=4, person="P1",
+            )
         ],
     )  # fmt: skip
     decision = story.send("arrest_decision", PP, POLICE, "2026-01-13 16:00", outcome="approved", re=[request])
     story.send(
         "arrest_execution_receipt", POLICE, PP, "2026-01-14 10:00", outcome="executed", re=[decision],
-        acts=[("arrested", "2026-01-14 08:30")], clocks=[custody("start", "2026-01-14 08:30")],
+        acts=[("arrested", "2026-01-14 08:30")],
     )  # fmt: skip
     appraisal = {"event": "psychiatric_appraisal"}
     story.register(POLICE, "2026-02-02 17:00", custody("exclude", "2026-02-02 15:00", **appraisal))
@@ -68,7 +66,7 @@ def investigation(story: Story) -> None:
         "custody_extension_decision", PP, POLICE, "2026-03-10 09:00", outcome="approved", re=[asked],
         clocks=[custody("extend", "2026-03-10 08:30", by="upper_procuratorate", kind="add", months=1)],
     )  # fmt: skip
-    story.send("prosecution_transfer", POLICE, PP, "2026-04-20 09:00", clocks=[custody("stop", "2026-04-20 09:00")])
+    story.send("prosecution_transfer", POLICE, PP, "2026-04-20 09:00")
 
 
 def prosecution(story: Story) -> None:
@@ -105,14 +103,13 @@ def trials(story: Story) -> None:
         "appeal_transfer", COURT, COURT, "2027-03-15 09:00", stage=S50, to_division=MIDDLE,
         clocks=[clock("stop", "appeal_judgment", "2027-03-08 10:00", person="P1")],
     )  # fmt: skip
-    story.register(COURT, "2027-03-16 09:00", clock("start", "second_instance", "2027-03-15 10:00"), division=MIDDLE)
     reading = clock(
         "exclude", "second_instance", "2027-03-20 09:00", event="procuratorate_file_review", until="2027-04-10 09:00"
     )
     story.register(COURT, "2027-04-10 17:00", reading, division=MIDDLE)
     story.send(
         "second_instance_judgment", COURT, PP, "2027-05-20 09:00", stage=S60, outcome="affirmed", division=MIDDLE,
-        acts=[("second_instance_judged", "2027-05-20 09:00")], clocks=[clock("stop", "second_instance", "2027-05-20 09:00")],
+        acts=[("second_instance_judged", "2027-05-20 09:00")],
     )  # fmt: skip
 
 
@@ -130,6 +127,7 @@ async def _live(gateway: Gateway, story: Story) -> None:
 EXPECTED = [
     ("detention_arrest_request", "2026-01-09", "2026-01-09T18:00:00+08:00", "met"),  # 3日 + 4日
     ("arrest_review_custody", "2026-01-15", "2026-01-15", "met"),  # 7日
+    ("arrest_execution_receipt", "2026-01-17", "2026-01-17", "met"),  # 3日; a Saturday, he is held
     ("inv_custody", "2026-04-24", "2026-04-24", "met"),  # 2月 + 1月, 10日 excluded
     ("prosecution_review", "2026-06-04", "2026-06-04", "met"),  # 1月 + 15日
     ("supplementary_investigation", "2026-07-03", "2026-07-03", "met"),
@@ -138,7 +136,9 @@ EXPECTED = [
     ("prosecution_review", "2026-10-02", "2026-10-02", "met"),
     ("court_intake_review", "2026-10-05", "2026-10-05", "met"),
     ("first_instance", "2027-04-10", "", "met"),  # 3月 + 3月 from the last day of a month to the last, 10日 excluded
+    ("judgment_service", "2027-03-06", "2027-03-06", "met"),  # 5日; a Saturday
     ("appeal_judgment", "2027-03-11", "2027-03-11", "met"),
+    ("protest_judgment", "2027-03-11", "2027-03-11", "lapsed"),  # 10日 from the day after it was received
     ("second_instance", "2027-06-05", "2027-06-05", "met"),  # 2月, 21日 excluded
 ]  # fmt: skip
 

@@ -286,11 +286,32 @@ class PullDossiersRequest(message.Message):
 class PullDossiersResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    DOSSIERS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def dossiers(self) -> containers.RepeatedCompositeFieldContainer[PackedDossier]: ...
+    def __init__(
+        self,
+        *,
+        dossiers: abc.Iterable[PackedDossier] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dossiers", b"dossiers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PackedDossier(message.Message):
+    """A dossier as it was frozen when its handoff was sealed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
     EID_FIELD_NUMBER: builtins.int
     SALT_FIELD_NUMBER: builtins.int
     MANIFEST_FIELD_NUMBER: builtins.int
     CONTENTS_FIELD_NUMBER: builtins.int
     eid: builtins.str
+    """Of the header that commits to it."""
     salt: builtins.bytes
     """32 random bytes; the header's commitment is SHA-256(salt ‖ manifest)."""
     manifest: builtins.bytes

@@ -47,8 +47,8 @@ class DossierServiceServicer:
     """
 
     def PullDossiers(self, request, context):
-        """Streams the dossiers of the named handoffs, one message each, in the order asked. A handoff that does not exist, or is not
-        addressed to the caller, ends the stream with NOT_FOUND.
+        """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
+        is not addressed to the caller, ends the stream with NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

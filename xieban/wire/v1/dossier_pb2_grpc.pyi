@@ -36,8 +36,8 @@ class DossierServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DossierServiceAsyncStub: ...
     PullDossiers: _grpc.UnaryStreamMultiCallable[_dossier_pb2.PullDossiersRequest, _dossier_pb2.PullDossiersResponse]
-    """Streams the dossiers of the named handoffs, one message each, in the order asked. A handoff that does not exist, or is not
-    addressed to the caller, ends the stream with NOT_FOUND.
+    """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
+    is not addressed to the caller, ends the stream with NOT_FOUND.
     """
 
 @_typing.type_check_only
@@ -46,8 +46,8 @@ class DossierServiceAsyncStub(DossierServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PullDossiers: _aio.UnaryStreamMultiCallable[_dossier_pb2.PullDossiersRequest, _dossier_pb2.PullDossiersResponse]  # type: ignore[assignment]
-    """Streams the dossiers of the named handoffs, one message each, in the order asked. A handoff that does not exist, or is not
-    addressed to the caller, ends the stream with NOT_FOUND.
+    """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
+    is not addressed to the caller, ends the stream with NOT_FOUND.
     """
 
 class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,8 +59,8 @@ class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dossier_pb2.PullDossiersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dossier_pb2.PullDossiersResponse], _abc.AsyncIterator[_dossier_pb2.PullDossiersResponse]]:
-        """Streams the dossiers of the named handoffs, one message each, in the order asked. A handoff that does not exist, or is not
-        addressed to the caller, ends the stream with NOT_FOUND.
+        """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
+        is not addressed to the caller, ends the stream with NOT_FOUND.
         """
 
 def add_DossierServiceServicer_to_server(servicer: DossierServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

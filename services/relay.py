@@ -1,4 +1,4 @@
-"""The relay: publishes what the outbox owes until its audience has given its signed word.
+"""The relay: publishes what a node's outbox owes until its audience has given its signed word. Shared by the agencies and the gateway.
 
 A PubAck finishes nothing; it only makes the next try later. What is owed lives in the database; this is its working copy, filled
 at boot and after every commit. The same bytes go out each time, so the receiver's deduplication always holds.
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.agency.work import Parcel
 from services.chassis.bus import Bus, Outgoing
 from services.chassis.clock import Clock
 
@@ -27,6 +26,17 @@ LONGEST_RETRY = 300.0
 BROKER_RETRY = 1.0
 BATCH = 256
 ALARM_AFTER = 15 * 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A sealed statement to publish until all of `audiences` have given their word."""
+
+    eid: str
+    subject: str
+    data: bytes
+    audiences: frozenset[str]
+    trace: str
 
 
 @dataclass(slots=True)

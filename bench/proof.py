@@ -1,0 +1,100 @@
+"""What the supervision log costs: appending durably, proving and verifying in a log of a million entries, reading a day's log again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.chassis.clock import SystemClock
+from services.chassis.database import Database, Transaction
+from services.gateway import log
+from services.gateway.app import MIGRATIONS
+from services.gateway.log import Note
+from services.gateway.log_servicer import prove
+from xieban.proof import checkpoint, merkle, note, tlogproof
+from xieban.proof.checkpoint import Checkpoint, Policy
+from xieban.proof.note import Algorithm, SigningKey
+
+ORIGIN = "xieban.lanzhou/log"
+FILL = 5_000  # entries a transaction while the log is being filled
+SAMPLES = 500
+NOTE = Note("LODGED", "A6201020000002026030001", "0" * 64, "prosecution_transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """Seconds a proof, a verification and a verification from the proof's text; `entries` in the log; its file in bytes."""
+
+    made: float
+    verified: float
+    entries: int
+    file: int
+
+
+async def append(folder: Path, *, count: int, batch: int) -> float:
+    """Entries a second, `batch` in a transaction, each transaction on disk before the next begins."""
+    clock = SystemClock()
+    async with await Database.open(folder / f"append-{batch}.db", migrations=MIGRATIONS) as database:
+        begun = clock.ticks()
+        for _ in range(count // batch):
+            await database.write(lambda tx: log.append(tx, [NOTE] * batch, at=1))
+        passed = clock.ticks() - begun
+        assert await database.read(log.size) == count // batch * batch
+    return count / passed
+
+
+async def fill(folder: Path, *, entries: int) -> Path:
+    """A log of so many entries."""
+    file = folder / f"log-{entries}.db"
+    async with await Database.open(file, migrations=MIGRATIONS) as database:
+        for _ in range(entries // FILL):
+            await database.write(lambda tx: log.append(tx, [NOTE] * FILL, at=1))
+        assert await database.read(log.size) == entries
+    return file
+
+
+async def proofs(file: Path) -> Proofs:
+    """Inclusion proofs of entries all over the log, made from the database and verified from their text with one witness."""
+    clock = SystemClock()
+    key = SigningKey(ORIGIN, Algorithm.ED25519, Ed25519PrivateKey.generate())
+    witness = SigningKey("witness", Algorithm.COSIGNATURE_V1, Ed25519PrivateKey.generate())
+    policy = Policy(log=key.public, witnesses=(witness.public,), threshold=1)
+    async with await Database.open(file, migrations=MIGRATIONS) as database:
+        count = await database.read(log.size)
+        tree = Checkpoint(ORIGIN, count, await database.read(lambda tx: log.frontier(tx).root()))
+        signatures = (checkpoint.sign(tree, key), checkpoint.cosign(tree, witness, at=1))
+        data = note.Note(tree.text, signatures).encode()
+        positions = [1 + number * (count - 1) // (SAMPLES - 1) for number in range(SAMPLES)]
+        begun = clock.ticks()
+        made = await database.read(lambda tx: [prove(tx, position, count, data) for position in positions])
+        made_in = clock.ticks() - begun
+        leaves = await database.read(lambda tx: list(_leaves(tx, positions)))
+    begun = clock.ticks()
+    for leaf, proof in zip(leaves, made, strict=True):
+        tlogproof.decode(proof).verify(leaf, policy)
+    return Proofs(made_in / SAMPLES, (clock.ticks() - begun) / SAMPLES, count, file.stat().st_size)
+
+
+async def reread(file: Path) -> float:
+    """Seconds to check every entry of a log against its leaf and all leaves against the root."""
+    clock = SystemClock()
+    async with await Database.open(file, migrations=MIGRATIONS) as database:
+        begun = clock.ticks()
+        assert await database.read(_sound)
+    return clock.ticks() - begun
+
+
+def _sound(tx: Transaction) -> bool:
+    rows = tx.all("SELECT * FROM log_entry ORDER BY position")
+    changed = log.first_changed(rows)
+    return changed is None and merkle.root(row["leaf"] for row in rows) == log.frontier(tx).root()
+
+
+def _leaves(tx: Transaction, positions: list[int]) -> Iterator[bytes]:
+    for position in positions:
+        row = tx.one("SELECT * FROM log_entry WHERE position = ?", (position,))
+        assert row is not None
+        yield log.entry_of(row).leaf()

@@ -1,0 +1,164 @@
+"""Signs the log's roots and gathers the witnesses' cosignatures.
+
+A root is kept before anybody sees its signature, and there is never another one for its size. Witnesses are asked all at once; one that
+does not answer is asked again with the next checkpoint, one that refuses has seen another history, which is logged and not repaired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from services.chassis import faults
+from services.chassis.clock import Clock
+from services.chassis.database import Database, Transaction
+from services.gateway import log
+from services.gateway.log import Note
+from xieban.errors import Reason, XiebanError
+from xieban.marshal import micros
+from xieban.proof import checkpoint, note
+from xieban.proof.checkpoint import Checkpoint, Policy
+from xieban.proof.note import SigningKey
+
+logger = logging.getLogger(__name__)
+
+BUSY = 5.0
+"""Technical seconds between looks at a growing log."""
+IDLE = 60.0
+"""Technical seconds after which the newest checkpoint is cosigned again, so that what comes next is dated from below."""
+PATIENCE = 5.0
+
+Ask = Callable[[int, Sequence[bytes], bytes], Awaitable[tuple[int, str]]]
+"""Asks one witness: (size it is believed to hold, consistency proof, signed checkpoint) -> (size it holds, cosignature line or '')."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint and its note as signed by the log."""
+
+    size: int
+    data: bytes
+
+
+class Checkpoints:
+    """One for the gateway. `witnesses` by the name of their keys in `policy`."""
+
+    def __init__(
+        self, database: Database, *, key: SigningKey, policy: Policy, witnesses: Mapping[str, Ask], clock: Clock
+    ) -> None:
+        self._database = database
+        self._key = key
+        self._policy = policy
+        self._witnesses = dict(witnesses)
+        self._clock = clock
+        self._held = dict.fromkeys(witnesses, 0)
+        self._asked_at = -IDLE
+        self._asked_size = 0
+
+    async def run(self) -> None:
+        """The loop."""
+        while True:
+            await self.round()
+            await self._clock.sleep(BUSY)
+
+    async def round(self) -> None:
+        """Sign the log as it stands, if it grew, and ask every witness that has not cosigned it."""
+        signed = await self._database.write(self._sign)
+        if signed is None:
+            return
+        faults.point("G3")
+        idle = self._clock.ticks() - self._asked_at >= IDLE
+        if signed.size == self._asked_size and not idle and set(self._held.values()) == {signed.size}:
+            return
+        self._asked_at, self._asked_size = self._clock.ticks(), signed.size
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(self._cosigned(name, signed)) for name in self._witnesses]
+        lines = [line for task in asked for line in task.result()]
+        if lines:
+            await self._database.write(partial(self._keep, size=signed.size, lines=lines))
+
+    def _sign(self, tx: Transaction) -> Signed | None:
+        count = log.size(tx)
+        if count == 0:
+            return None
+        row = tx.one("SELECT note FROM log_checkpoint WHERE size = ?", (count,))
+        if row is not None:
+            return Signed(count, row["note"])
+        root = log.frontier(tx).root()
+        tree = Checkpoint(origin=self._key.public.name, size=count, root=root)
+        data = note.Note(tree.text, (checkpoint.sign(tree, self._key),)).encode()
+        values = (count, root, data, micros(self._clock.now()))
+        tx.run("INSERT INTO log_checkpoint (size, root, note, signed_at) VALUES (?,?,?,?)", values)
+        return Signed(count, data)
+
+    async def _cosigned(self, name: str, signed: Signed) -> list[tuple[str, str, int]]:
+        """(witness, line, POSIX seconds), or nothing."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                line = await self._ask(name, signed)
+            if not line:
+                return []
+            at = self._verified(name, line, signed)
+        except XiebanError as error:
+            if error.reason is Reason.LOG_FORKED:
+                logger.critical("a witness has seen another history of the log", extra={"agency": name})
+                await self._database.write(partial(self._refused, name=name))
+            else:
+                logger.info("no cosignature", extra={"agency": name, "reason": error.reason.name})
+            return []
+        except TimeoutError:
+            logger.info("no cosignature in time", extra={"agency": name})
+            return []
+        self._held[name] = signed.size
+        return [(name, line, at)]
+
+    async def _ask(self, name: str, signed: Signed) -> str:
+        for _ in range(2):
+            old = self._held[name]
+            proof = await self._database.read(lambda tx, old=old: log.consistency(tx, old, signed.size))  # type: ignore[misc]
+            held, line = await self._witnesses[name](old, proof, signed.data)
+            if line:
+                return line
+            if held > signed.size:
+                logger.critical("a witness has seen more of the log than is here", extra={"agency": name})
+                return ""
+            self._held[name] = held
+        return ""
+
+    def _verified(self, name: str, line: str, signed: Signed) -> int:
+        """The time of a cosignature by `name`. Errors: PROOF_MALFORMED, SEAL_INVALID, QUORUM_NOT_MET."""
+        whole = note.parse(signed.data + line.encode())
+        key = next(key for key in self._policy.witnesses if key.name == name)
+        return Policy(log=self._policy.log, witnesses=(key,), threshold=1).check(whole.encode()).times[name]
+
+    def _keep(self, tx: Transaction, *, size: int, lines: Sequence[tuple[str, str, int]]) -> None:
+        tx.many(
+            "INSERT INTO log_cosignature (size, witness, line, signed_at) VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
+            [(size, name, line, at) for name, line, at in lines],
+        )
+
+    def _refused(self, tx: Transaction, *, name: str) -> None:
+        """Once for each witness: from then on it refuses everything."""
+        known = tx.one("SELECT position FROM log_entry WHERE kind = 'WITNESS_REFUSED' AND detail = ?", (name,))
+        if known is None:
+            log.append(tx, [Note("WITNESS_REFUSED", detail=name)], at=micros(self._clock.now()))
+
+
+def newest(tx: Transaction, *, threshold: int) -> bytes | None:
+    """The newest checkpoint with at least `threshold` cosignatures, as one note; None when there is none."""
+    row = tx.one(
+        "SELECT c.size, c.note FROM log_checkpoint c WHERE (SELECT COUNT(DISTINCT s.witness) FROM log_cosignature s"
+        " WHERE s.size = c.size) >= ? ORDER BY c.size DESC LIMIT 1",
+        (threshold,),
+    )
+    return None if row is None else with_cosignatures(tx, row["size"], row["note"])
+
+
+def with_cosignatures(tx: Transaction, size: int, data: bytes) -> bytes:
+    """The log's note and the first cosignature of each witness under it: the earliest time it saw this tree."""
+    rows = tx.all("SELECT witness, line FROM log_cosignature WHERE size = ? ORDER BY witness, signed_at", (size,))
+    first = {row["witness"]: row["line"] for row in reversed(rows)}
+    return data + "".join(first[name] for name in sorted(first)).encode()

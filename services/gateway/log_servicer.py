@@ -1,0 +1,101 @@
+"""LogService: signed trees, their hashes, and proofs. Marshalling only.
+
+Trees and hashes are for every identity of the city: they say nothing. What an entry says is proven to the committee, and to the two
+agencies a statement is between.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from services.chassis.database import Database, Transaction
+from services.chassis.identity import Identity, caller
+from services.gateway import checkpoints, log
+from xieban import canonical, ids
+from xieban.errors import Reason, failure
+from xieban.proof import checkpoint, note
+from xieban.proof.checkpoint import Policy
+from xieban.proof.tiles import WIDTH, Tile
+from xieban.proof.tlogproof import TlogProof
+from xieban.wire.v1 import log_pb2, log_pb2_grpc
+
+SERVICE = "xieban.wire.v1.LogService"
+MAX_LEVEL = 7
+Context = grpc.aio.ServicerContext[Any, Any]
+_COMMITTEE = {("gateway", "committee"), ("gateway", "node")}
+
+
+class LogServicer(log_pb2_grpc.LogServiceServicer):
+    """The log of one city."""
+
+    def __init__(self, database: Database, *, city: str, policy: Policy) -> None:
+        self._database = database
+        self._city = city
+        self._policy = policy
+
+    async def GetCheckpoint(
+        self, request: log_pb2.GetCheckpointRequest, context: Context
+    ) -> log_pb2.GetCheckpointResponse:
+        self._caller(context)
+        wanted = self._policy.threshold if request.witnessed else 0
+        data = await self._database.read(lambda tx: checkpoints.newest(tx, threshold=wanted))
+        if data is None:
+            raise failure(Reason.QUORUM_NOT_MET, what="检查点", count=0, limit=wanted)
+        return log_pb2.GetCheckpointResponse(note=data)
+
+    async def GetTile(self, request: log_pb2.GetTileRequest, context: Context) -> log_pb2.GetTileResponse:
+        self._caller(context)
+        if request.level > MAX_LEVEL or not 1 <= request.width <= WIDTH or request.number >= 1 << 48:
+            raise failure(Reason.FIELD_INVALID, field="tile", detail="没有这样的分块")
+        tile = Tile(request.level, request.number, request.width)
+        hashes = await self._database.read(lambda tx: log.tile_of(tx, tile))
+        if len(hashes) != tile.width * 32:
+            raise failure(Reason.FIELD_INVALID, field="tile", detail="超出日志现有的大小")
+        return log_pb2.GetTileResponse(hashes=hashes)
+
+    async def ProveStatement(
+        self, request: log_pb2.ProveStatementRequest, context: Context
+    ) -> log_pb2.ProveStatementResponse:
+        peer, eid = self._caller(context), ids.eid(request.eid)
+        proven = await self._database.read(lambda tx: self._prove(tx, peer, eid))
+        entries = [log_pb2.ProvenEntry(entry=entry, proof=proof) for entry, proof in proven]
+        return log_pb2.ProveStatementResponse(entries=entries)
+
+    async def ProveConsistency(
+        self, request: log_pb2.ProveConsistencyRequest, context: Context
+    ) -> log_pb2.ProveConsistencyResponse:
+        self._caller(context)
+
+        def prove(tx: Transaction) -> list[bytes]:
+            if request.new_size > log.size(tx):
+                raise failure(Reason.FIELD_INVALID, field="size", detail="超出日志现有的大小")
+            return log.consistency(tx, request.old_size, request.new_size)
+
+        return log_pb2.ProveConsistencyResponse(proof=await self._database.read(prove))
+
+    def _caller(self, context: Context) -> Identity:
+        peer = caller(context)
+        if peer.city != self._city:
+            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+        return peer
+
+    def _prove(self, tx: Transaction, peer: Identity, eid: str) -> list[tuple[bytes, bytes]]:
+        """Each entry about the statement that a witnessed tree holds, with its proof."""
+        if (peer.agency, peer.role) not in _COMMITTEE:
+            sql = "SELECT eid FROM handoff WHERE eid = ? AND (from_agency = ? OR to_agency = ?)"
+            if tx.one(sql, (eid, peer.agency, peer.agency)) is None:
+                raise failure(Reason.HANDOFF_NOT_FOUND, handoff=eid[:16])
+        data = checkpoints.newest(tx, threshold=self._policy.threshold)
+        if data is None:
+            raise failure(Reason.QUORUM_NOT_MET, what="检查点", count=0, limit=self._policy.threshold)
+        count = checkpoint.parse(note.parse(data).text).size
+        rows = tx.all("SELECT * FROM log_entry WHERE eid = ? AND position <= ? ORDER BY position", (eid, count))
+        return [(canonical.encode(log.entry_of(row)), prove(tx, row["position"], count, data)) for row in rows]
+
+
+def prove(tx: Transaction, position: int, count: int, data: bytes) -> bytes:
+    """The C2SP tlog-proof of an entry in the tree of `count` entries, whose signed checkpoint is `data`."""
+    hashes = tuple(log.inclusion(tx, position, count=count))
+    return TlogProof(index=position - 1, hashes=hashes, checkpoint=data).encode()

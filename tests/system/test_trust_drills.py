@@ -1,0 +1,136 @@
+"""Drills in a running city: a key is rotated while statements are in flight, a key is stolen, a list is put back."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import ledger
+from tests.library.trust.city import seal
+from tests.system.ceremony import amended, listed, put
+from tests.system.rig import PP, PS, City, whole_city
+from xieban.agency import Agency
+from xieban.errors import Reason, XiebanError
+from xieban.keys import algorithm, files
+from xieban.seal import SealKey
+from xieban.trust import add, revoke, rotate
+
+
+def new_key(city: City, agency: Agency) -> SealKey:
+    """A fresh seal key in the place of the node's own; the node uses it from its next start."""
+    file = city.home.node(agency) / "seal.key"
+    file.rename(file.with_name("seal.old.key"))
+    key = algorithm("ed25519+sha256").generate()
+    files.save_private(file, key)
+    return SealKey(key)
+
+
+def log_size(city: City) -> int:
+    with closing(
+        sqlite3.connect(f"{(city.home.node(Agency.GATEWAY) / 'data.db').as_uri()}?mode=ro", uri=True)
+    ) as database:
+        return int(database.execute("SELECT COUNT(*) FROM log_entry").fetchone()[0])
+
+
+def refusals_at_gateway(city: City) -> list[str]:
+    with closing(
+        sqlite3.connect(f"{(city.home.node(Agency.GATEWAY) / 'data.db').as_uri()}?mode=ro", uri=True)
+    ) as database:
+        return [row[0] for row in database.execute("SELECT number FROM refused")]
+
+
+async def restart(city: City, *agencies: Agency) -> None:
+    for agency in agencies:
+        await city.node(agency).restart()
+    await city.stop_gateway()
+    await city.start_gateway()
+
+
+async def test_a_seal_key_is_rotated_while_statements_are_in_flight_and_none_is_lost(tmp_path: Path) -> None:
+    async with whole_city(tmp_path) as city:
+        old = city.key(PS)
+        await city.node(PP).stop()
+        flying = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.quiet_bus()
+
+        # The list first, everywhere; then the node changes its key.
+        index = log_size(city)
+        fresh = algorithm("ed25519+sha256").generate()
+        put(city.home, rotate(listed(city.home), id=old.keyid, to=fresh.public, overlap=50, issue=amended(index)))
+        await restart(city)
+        await city.node(PP).start()
+        await city.arrive(city.procuratorate, flying.eid)
+        key_file = city.home.node(PS) / "seal.key"
+        key_file.unlink()
+        files.save_private(key_file, fresh)
+        await city.node(PS).restart()
+        sent = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        assert city.sealed(PS, sent.eid).signatures[0].keyid == SealKey(fresh).keyid
+        await city.arrive(city.procuratorate, sent.eid)
+        await city.quiet()
+
+        # Behind the overlap the old key is refused, by the agency and by the gateway; what it sealed before stays proven.
+        closing_list = add(
+            listed(city.home),
+            seal(SealKey.generate().public, Agency.COURT, from_index=index + 50),
+            issue=amended(index + 50),
+        )
+        put(city.home, closing_list)
+        await restart(city, PS, PP)
+        late = await city.say_header(city.header(), key=old)
+        assert await city.reject_heard(PS, late.eid) == [Reason.KEY_OUT_OF_SPAN.name]
+        assert not city.rows(PP, "SELECT 1 FROM handoff WHERE eid = ?", late.eid)
+        findings = ledger.compare(city.home)
+        assert findings.unverified == []
+        assert findings.handoffs >= 2
+
+
+async def test_of_a_stolen_key_nothing_is_taken_any_more_and_what_was_taken_before_the_theft_stands(
+    tmp_path: Path,
+) -> None:
+    async with whole_city(tmp_path) as city:
+        before = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, before.eid)
+        await city.quiet()
+        stolen, index = city.key(PS), log_size(city)
+
+        fresh = new_key(city, PS)
+        draft = revoke(listed(city.home), id=stolen.keyid, reason="compromised", from_index=None, issue=amended(index))
+        put(city.home, add(draft, seal(fresh.public, from_index=index), issue=amended(index)))
+        await restart(city, PS, PP)
+
+        forged = await city.say_header(city.header(), key=stolen)
+        assert await city.reject_heard(PS, forged.eid) == [Reason.KEY_OUT_OF_SPAN.name]
+        honest = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, honest.eid)
+        await city.quiet()
+        assert refusals_at_gateway(city).count(Reason.KEY_OUT_OF_SPAN.number) == 1
+
+        archive = listed(city.home).last.value.directory()
+        sealed = city.sealed(PP, before.eid)
+        archive.verify(sealed, city="lanzhou", agency=PS, index=index - 1)
+        with pytest.raises(XiebanError):
+            archive.verify(sealed, city="lanzhou", agency=PS, index=index)
+
+
+async def test_a_node_does_not_come_up_again_with_the_list_from_before_the_theft(tmp_path: Path) -> None:
+    async with whole_city(tmp_path) as city:
+        file = city.home.folder / "trust.json"
+        first = file.read_bytes()
+        stolen = city.key(PS)
+        fresh = new_key(city, PS)
+        put(
+            city.home,
+            rotate(listed(city.home), id=stolen.keyid, to=fresh.public, overlap=0, issue=amended(log_size(city))),
+        )
+        await restart(city, PS, PP)
+        file.write_bytes(first)
+        await city.node(PP).stop()
+        with pytest.raises(XiebanError) as raised:
+            await city.node(PP).start()
+        assert raised.value.reason is Reason.TRUST_OLDER
+        await city.node(PP).stop()
+        assert city.node(PP).process is None

@@ -1,0 +1,44 @@
+"""The trust list of a city: who holds which key, and since when and until when it counts. Format and ceremony: docs/trust.md.
+
+    lists       one version, closed and canonical
+    succession  what the next version may change
+    chain       the file: all versions under the signatures of the roots
+    amend       drafting and signing the next version
+    witnessing  whom to believe about the log
+
+Pure: files are read by whoever calls, and time and log index are arguments.
+"""
+
+from xieban.trust.amend import Issue, add, begin, pinned, revoke, rotate, rotate_root, sign
+from xieban.trust.chain import Chain, Pins, Quorum, Signed, parse, spell
+from xieban.trust.lists import Authority, Entry, Log, Officer, Revocation, Root, Seal, TrustList, Witness
+from xieban.trust.witnessing import log_name, policy, witness_name
+
+__all__ = [
+    "Authority",
+    "Chain",
+    "Entry",
+    "Issue",
+    "Log",
+    "Officer",
+    "Pins",
+    "Quorum",
+    "Revocation",
+    "Root",
+    "Seal",
+    "Signed",
+    "TrustList",
+    "Witness",
+    "add",
+    "begin",
+    "log_name",
+    "parse",
+    "pinned",
+    "policy",
+    "revoke",
+    "rotate",
+    "rotate_root",
+    "sign",
+    "spell",
+    "witness_name",
+]
