@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from xieban.procedure import table
+from xieban.procedure.table import Kind, LimitRow
 from xieban.timelimits import RULES, Rule
 from xieban.timelimits.events import Event, events
 from xieban.timelimits.explain import READING_TEXTS
@@ -55,6 +57,17 @@ legal act, in Asia/Shanghai local time; the day or hour of the act is not counte
 Order of computing: the start event (or the last restart); months in one step from it, then days, extensions summed with the base; excluded
 intervals (to minus from, joined where they overlap, void when they begin after expiry); the holiday step once, on the last day only.
 """
+
+STARTED = """\
+## 平台自动起算的期限 Limits the procedure starts by itself
+
+From the tables of the procedure (`handoffs.toml`, `acts.toml`): a limit is here only if the platform sees its beginning and its end, or if
+it lapses by itself. An act counts at its own legal time, whichever handoff tells of it: an arrest request that carries the detention
+starts and judges the time before the first handoff; a case is opened by such a handoff and never by a registration. Stops of handoffs that
+come back do not stand unless an act was done by them. Every other limit begins and ends with the clock acts (`clocks`) that offices state.
+"""
+MOMENTS = {"sent": "发出", "delivered": "送达", "accepted": "接收"}
+TRACKS = {"ordinary": "普通程序", "summary": "简易程序", "fast": "速裁程序"}
 
 FORMAT = """\
 ## 算例格式 Worked examples
@@ -113,6 +126,13 @@ def page() -> Iterator[str]:
         yield "| # | id · 名称 | 起算 | 期限 | 节假日 | 承担者 | 延长 | 逾期 | 说明 | 依据 |"
         yield "|---|---|---|---|---|---|---|---|---|---|"
         yield from (_limit(rule) for rule in RULES.values() if rule.section == section)
+    yield ""
+    yield from STARTED.splitlines()
+    yield from ("", "| id · 名称 | 起算 | 终止 |", "|---|---|---|")
+    for name, rule in RULES.items():
+        starts, stops = list(_starts(name)), list(_stops(name))
+        if starts:
+            yield _row((f"`{name}` {rule.name}", "<br>".join(starts), "<br>".join(stops) or "期满"))
     yield from (
         "",
         "## 事件 Events",
@@ -158,6 +178,30 @@ def _limit(rule: Rule) -> str:
             rule.article,
         )
     )
+
+
+def _starts(rule: str) -> Iterator[str]:
+    for act in table().acts.values():
+        for row in act.limits:
+            if row.start == rule:
+                stages = "、".join(table().stages[stage].name for stage in row.stages)
+                yield f"法律行为 {act.name}" + (f"（{stages}阶段）" if stages else "")
+    yield from (_moment(kind, row) for kind in table().kinds.values() for row in kind.limits if row.start == rule)
+
+
+def _stops(rule: str) -> Iterator[str]:
+    yield from (f"法律行为 {act.name}" for act in table().acts.values() for row in act.limits if rule in row.stop)
+    yield from (_moment(kind, row) for kind in table().kinds.values() for row in kind.limits if rule in row.stop)
+
+
+def _moment(kind: Kind, row: LimitRow) -> str:
+    when = [table().acts[row.act].name + "之时"] if row.act else []
+    when += [f"结果 `{row.outcome}`"] if row.outcome else []
+    when += [TRACKS[row.track]] if row.track else []
+    when += [] if row.custody is None else ["有人在押" if row.custody else "无人在押"]
+    when += [f"答复{table().kinds[row.answers].name}"] if row.answers else []
+    when += [f"发往{BEARER_TEXTS[row.receiver]}"] if row.receiver else []
+    return f"{kind.name} {MOMENTS[row.on]}" + (f"（{'，'.join(when)}）" if when else "")
 
 
 def _grant(grant: Grant) -> str:

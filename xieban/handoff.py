@@ -98,6 +98,17 @@ class ClockAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: DocumentNumber
 
 
+class StatedDue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last day of a limit as the sender's own system computes it: compared by the gateway, and of no effect.
+
+    `due` is a date (in time until 24:00) or, of a limit in hours, a moment of Shanghai time; `person` a tag or empty.
+    """
+
+    rule: Code
+    person: MaybeTag
+    due: Annotated[str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?\+08:00)?\Z")]
+
+
 class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The dossier by digest only: SHA-256(salt ‖ manifest), hex, with its size. The salt travels with the dossier."""
 
@@ -107,8 +118,11 @@ class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pages: Count
 
 
-class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC."""
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC.
+
+    A field with a default is left out where it has it: there is one spelling, and headers from before the field was known keep theirs.
+    """
 
     v: Count
     id: RandomId
@@ -127,11 +141,13 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dossier: Commitment
     rules: Code
     clocks: list[ClockAct]
+    dues: list[StatedDue] = []
 
 
 MAX_REFERENCES = 32
 MAX_ACTS = 64
 MAX_CLOCKS = 16
+MAX_DUES = 16
 
 
 class Defect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

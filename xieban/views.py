@@ -63,6 +63,27 @@ class ClockView:
 
 
 @dataclass(frozen=True, slots=True)
+class DueView:
+    """The last day of a limit as the sender computes it: an ISO date, or a moment such as 2026-03-02T16:00:00+08:00."""
+
+    rule: str
+    due: str
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedDueView:
+    """A due date that an agency stated; `differs` from what the gateway computes, or the gateway knows no such limit."""
+
+    rule: str
+    person: str
+    by: Office | None
+    due: str
+    eid: str
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DefectView:
     """A coded defect: rule or reason, article, item."""
 
@@ -86,6 +107,7 @@ class Draft:
     secrecy: Secrecy = "none"
     re: tuple[str, ...] = ()
     clocks: tuple[ClockView, ...] = ()
+    dues: tuple[DueView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +224,7 @@ class LimitView:
     warned: tuple[str, ...] = ()
     events: tuple[LimitEventView, ...] = ()
     explanation: tuple[str, ...] = ()
+    stated: tuple[ComparedDueView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +265,7 @@ class TimelineView:
     limits: tuple[LimitView, ...]
     log: tuple[LogEntryView, ...]
     loose: tuple[LimitEventView, ...] = ()
+    stated: tuple[ComparedDueView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +409,7 @@ def draft_to_pb(value: Draft) -> handoff_pb2.Draft:
         dossier=marshal.dossier_to_pb(value.dossier),
         re=value.re,
         clocks=[clock_to_pb(clock) for clock in value.clocks],
+        dues=[handoff_pb2.StatedDue(rule=due.rule, person=due.person, due=due.due) for due in value.dues],
     )
     getattr(message, "from").CopyFrom(marshal.office_to_pb(value.sender))
     return message
@@ -471,6 +496,18 @@ def limit_from_pb(value: oversight_pb2.Limit) -> LimitView:
         warned=tuple(value.warned),
         events=tuple(limit_event_from_pb(event) for event in value.events),
         explanation=tuple(value.explanation),
+        stated=tuple(compared_due_from_pb(due) for due in value.stated),
+    )
+
+
+def compared_due_from_pb(value: oversight_pb2.ComparedDue) -> ComparedDueView:
+    return ComparedDueView(
+        rule=value.rule,
+        person=value.person,
+        by=_optional_office(value.by),
+        due=value.due,
+        eid=value.eid,
+        differs=value.differs,
     )
 
 
@@ -498,6 +535,7 @@ def timeline_from_pb(value: oversight_pb2.GetTimelineResponse) -> TimelineView:
         limits=tuple(limit_from_pb(limit) for limit in value.limits),
         log=tuple(log_entry_from_pb(entry) for entry in value.log),
         loose=tuple(limit_event_from_pb(event) for event in value.loose),
+        stated=tuple(compared_due_from_pb(due) for due in value.stated),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc.aio
 import msgspec
 
+from services.access import Here, guard
 from services.agency import notice_servicer, store
 from services.agency.cosigning import SERVICE as WITNESS_SERVICE
 from services.agency.cosigning import WitnessServicer
@@ -162,18 +163,20 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(orders.run(), name="orders")
     process.tasks.create_task(bus.consume(consumer, intake.batch), name="consume")
 
-    server = RpcServer(tls=config.tls, max_message=MAX_MESSAGE, development=config.development, on_fatal=process.fail)
+    server = RpcServer(
+        tls=config.tls,
+        guard=guard(Here(token, agency), development=config.development),
+        max_message=MAX_MESSAGE,
+        development=config.development,
+        on_fatal=process.fail,
+    )
     names = [HANDOFF_SERVICE, CASE_SERVICE, DOSSIER_SERVICE]
     handoff_pb2_grpc.add_HandoffServiceServicer_to_server(
-        HandoffServicer(city=token, agency=agency, database=database, orders=orders, bell=bell), server.server
+        HandoffServicer(database=database, orders=orders, bell=bell), server.server
     )
-    case_pb2_grpc.add_CaseServiceServicer_to_server(
-        CaseServicer(city=token, agency=agency, database=database), server.server
-    )
-    dossier_pb2_grpc.add_DossierServiceServicer_to_server(DossierServicer(database=database, city=token), server.server)
-    names.append(
-        notice_servicer.add(server.server, city=token, agency=agency, database=database, noticing=noticing, bell=bell)
-    )
+    case_pb2_grpc.add_CaseServiceServicer_to_server(CaseServicer(database=database), server.server)
+    dossier_pb2_grpc.add_DossierServiceServicer_to_server(DossierServicer(database=database), server.server)
+    names.append(notice_servicer.add(server.server, database=database, noticing=noticing, bell=bell))
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
 
@@ -181,14 +184,14 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
             return await database.read(lambda tx: Backlog(store.outbox_unfinished(tx), len(store.handoffs_to_pull(tx))))
 
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
-            SandboxServicer(city=token, clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
+            SandboxServicer(clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
         )
         names.append(SANDBOX_SERVICE)
     policy = trust_policy(trusted.value, at=trusted.value.index)
     listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
     cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
     witness = Witness(database, log=policy.log, key=cosigner, clock=clock)
-    log_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(witness, city=token), server.server)
+    log_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(witness), server.server)
     names.append(WITNESS_SERVICE)
     process.stack.push_async_callback(server.stop)
     return await server.start(config.listen, services=names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 import msgspec
 
@@ -11,10 +12,24 @@ from services.agency.sending import Draft
 from services.agency.store import CaseRow, Entry, FactRow
 from xieban import canonical, dossier
 from xieban.errors import Reason, failure
-from xieban.handoff import LATEST, MAX_ACTS, MAX_CLOCKS, MAX_REFERENCES, Act, ClockAct, ClockEffect, Defect, Fact, State
+from xieban.handoff import (
+    LATEST,
+    MAX_ACTS,
+    MAX_CLOCKS,
+    MAX_DUES,
+    MAX_REFERENCES,
+    Act,
+    ClockAct,
+    ClockEffect,
+    Defect,
+    Fact,
+    StatedDue,
+    State,
+)
 from xieban.ids import case_id, eid, person_tag
 from xieban.marshal import dossier_from_pb, office_from_pb, time_from_pb, time_to_pb
 from xieban.procedure import table
+from xieban.timelimits import rule
 from xieban.wire.v1 import case_pb2, handoff_pb2
 
 MAX_DEFECTS = 50
@@ -32,6 +47,8 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         raise failure(Reason.FIELD_INVALID, field="acts", detail=f"超过 {MAX_ACTS} 项")
     if len(message.clocks) > MAX_CLOCKS:
         raise failure(Reason.FIELD_INVALID, field="clocks", detail=f"超过 {MAX_CLOCKS} 项")
+    if len(message.dues) > MAX_DUES:
+        raise failure(Reason.FIELD_INVALID, field="dues", detail=f"超过 {MAX_DUES} 项")
     if len(message.re) >= MAX_REFERENCES:  # one place is left for the handoff it answers
         raise failure(Reason.FIELD_INVALID, field="re", detail=f"最多 {MAX_REFERENCES - 1} 项")
     handed_in = dossier_from_pb(message.dossier)
@@ -50,6 +67,7 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         re=tuple(eid(one) for one in message.re),
         digest=hashlib.sha256(content + answering.encode()).hexdigest(),
         clocks=tuple(clock_from_pb(clock) for clock in message.clocks),
+        dues=tuple(due_from_pb(due) for due in message.dues),
     )
 
 
@@ -106,6 +124,17 @@ def clock_from_pb(message: handoff_pb2.ClockAct) -> ClockAct:
     except msgspec.ValidationError as error:
         field = str(error).rpartition("$.")[2].rstrip("`") or "clocks"
         raise failure(Reason.FIELD_INVALID, field=f"clocks.{field}"[:64], detail="形式不合要求") from error
+
+
+def due_from_pb(message: handoff_pb2.StatedDue) -> StatedDue:
+    """Form only: which date is right, the gateway finds out. Errors: LIMIT_UNKNOWN, FIELD_INVALID."""
+    rule(message.rule[:64])
+    try:
+        datetime.fromisoformat(message.due)
+        return msgspec.convert({"rule": message.rule, "person": message.person, "due": message.due}, StatedDue)
+    except ValueError as error:  # msgspec's refusal is one too
+        detail = "应写明人员代号，以及 2026-03-02 或者 2026-03-02T16:00:00+08:00 形式的届满日"
+        raise failure(Reason.FIELD_INVALID, field="dues", detail=detail) from error
 
 
 def clock_to_pb(clock: ClockAct) -> handoff_pb2.ClockAct:

@@ -11,10 +11,9 @@ import grpc.aio
 from services.agency import notices
 from services.agency.notices import Held, Matter
 from services.agency.noticing import Noticing, Word
-from services.agency.servicer import Served, page_size, position
+from services.agency.servicer import page_size, position
 from services.chassis.bell import Bell
 from services.chassis.database import Database, Transaction
-from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError, failure
 from xieban.ids import case_id, eid
 from xieban.notice_views import CAUSES_FROM_PB, MEASURES_FROM_PB, STATES, notice_to_pb, reply_to_pb
@@ -26,27 +25,24 @@ WATCH_PAGE = 100
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def add(
-    server: grpc.aio.Server, *, city: str, agency: Agency, database: Database, noticing: Noticing, bell: Bell
-) -> str:
+def add(server: grpc.aio.Server, *, database: Database, noticing: Noticing, bell: Bell) -> str:
     """Register the service; its full name."""
-    servicer = NoticeServicer(city=city, agency=agency, database=database, noticing=noticing, bell=bell)
+    servicer = NoticeServicer(database=database, noticing=noticing, bell=bell)
     notice_pb2_grpc.add_NoticeServiceServicer_to_server(servicer, server)
     return NOTICE_SERVICE
 
 
-class NoticeServicer(Served, notice_pb2_grpc.NoticeServiceServicer):
+class NoticeServicer(notice_pb2_grpc.NoticeServiceServicer):
     """NoticeService."""
 
-    def __init__(self, *, city: str, agency: Agency, database: Database, noticing: Noticing, bell: Bell) -> None:
-        super().__init__(city=city, agency=agency, database=database)
+    def __init__(self, *, database: Database, noticing: Noticing, bell: Bell) -> None:
+        self._database = database
         self._noticing = noticing
         self._bell = bell
 
     async def ListNotices(
         self, request: notice_pb2.ListNoticesRequest, context: Context
     ) -> notice_pb2.ListNoticesResponse:
-        self._check(context)
         limit, before = page_size(request.page_size), position(request.page_token)
         case = case_id(request.case_id) if request.case_id else ""
 
@@ -65,20 +61,17 @@ class NoticeServicer(Served, notice_pb2_grpc.NoticeServiceServicer):
         )
 
     async def GetNotice(self, request: notice_pb2.GetNoticeRequest, context: Context) -> notice_pb2.GetNoticeResponse:
-        self._check(context)
         return await self._database.read(partial(_got, wanted=request.notice))
 
     async def AcknowledgeNotice(
         self, request: notice_pb2.AcknowledgeNoticeRequest, context: Context
     ) -> notice_pb2.AcknowledgeNoticeResponse:
-        self._check(context)
         word = Word(supervision=request.supervision_id, act=Act.ACKNOWLEDGE, by=request.by)
         return notice_pb2.AcknowledgeNoticeResponse(matter=await self._said(word))
 
     async def ExplainNotice(
         self, request: notice_pb2.ExplainNoticeRequest, context: Context
     ) -> notice_pb2.ExplainNoticeResponse:
-        self._check(context)
         if not all(number in MEASURES_FROM_PB for number in request.measures):
             raise failure(Reason.FIELD_INVALID, field="measures", detail="应为规定的整改措施之一")
         word = Word(
@@ -95,7 +88,6 @@ class NoticeServicer(Served, notice_pb2_grpc.NoticeServiceServicer):
     async def WatchNotices(
         self, request: notice_pb2.WatchNoticesRequest, context: Context
     ) -> AsyncIterator[notice_pb2.WatchNoticesResponse]:
-        self._check(context)
         cursor = request.cursor
         while True:
             ringing = self._bell.next

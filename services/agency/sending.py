@@ -17,7 +17,20 @@ from services.relay import Parcel
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
 from xieban.errors import Reason, XiebanError, failure
-from xieban.handoff import HEADER_VERSION, SETTLED, Act, CaseRef, ClockAct, Defect, FactKind, Header, Lane, Party, State
+from xieban.handoff import (
+    HEADER_VERSION,
+    SETTLED,
+    Act,
+    CaseRef,
+    ClockAct,
+    Defect,
+    FactKind,
+    Header,
+    Lane,
+    Party,
+    StatedDue,
+    State,
+)
 from xieban.ids import CaseId, new_handoff_id
 from xieban.procedure import CaseState, Kind, Proposal, advance, check, check_clocks, open_case, retreat
 from xieban.seal import Sealed
@@ -41,6 +54,7 @@ class Draft:
     re: tuple[str, ...]
     digest: str
     clocks: tuple[ClockAct, ...] = ()
+    dues: tuple[StatedDue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +221,7 @@ class Sending:
             dossier=draft.packed.commitment,
             rules=self._desk.tables.edition,
             clocks=list(draft.clocks),
+            dues=list(draft.dues),
         )
         return header, seal_header(header, self._desk.me.key)
 

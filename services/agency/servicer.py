@@ -18,10 +18,9 @@ from services.agency.store import CaseRow, Entry, FactRow
 from services.chassis.batch import Batcher
 from services.chassis.bell import Bell
 from services.chassis.database import Database, Transaction
-from services.chassis.identity import caller
 from services.chassis.telemetry import inject, span
 from xieban import canonical, dossier, marshal
-from xieban.agency import Agency, office
+from xieban.agency import office
 from xieban.dossier import CaseNumbers, Document, Dossier, Manifest
 from xieban.errors import Reason, failure
 from xieban.handoff import FactKind, State
@@ -38,39 +37,21 @@ _LAST = 2**62
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Served:
-    """What both services need: who we are, the database."""
-
-    def __init__(self, *, city: str, agency: Agency, database: Database) -> None:
-        self._city = city
-        self._agency = agency
-        self._database = database
-
-    def _check(self, context: Context) -> None:
-        peer = caller(context)
-        if (peer.city, peer.agency, peer.role) != (self._city, self._agency, "system"):
-            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
-
-
-class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
+class HandoffServicer(handoff_pb2_grpc.HandoffServiceServicer):
     """HandoffService."""
 
-    def __init__(
-        self, *, city: str, agency: Agency, database: Database, orders: Batcher[Order, Entry], bell: Bell
-    ) -> None:
-        super().__init__(city=city, agency=agency, database=database)
+    def __init__(self, *, database: Database, orders: Batcher[Order, Entry], bell: Bell) -> None:
+        self._database = database
         self._orders = orders
         self._bell = bell
 
     async def Send(self, request: handoff_pb2.SendRequest, context: Context) -> handoff_pb2.SendResponse:
-        self._check(context)
         with span("handoff.send"):
             draft = convert.draft_from_pb(request.draft)
             entry = await self._orders.submit(Send(draft=draft, trace=_trace()))
         return handoff_pb2.SendResponse(handoff=await self._sent(entry))
 
     async def Answer(self, request: handoff_pb2.AnswerRequest, context: Context) -> handoff_pb2.AnswerResponse:
-        self._check(context)
         with span("handoff.answer"):
             answered = eid(request.eid)
             draft = convert.draft_from_pb(request.draft, answering=answered)
@@ -78,17 +59,14 @@ class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
         return handoff_pb2.AnswerResponse(handoff=await self._sent(entry))
 
     async def Accept(self, request: handoff_pb2.AcceptRequest, context: Context) -> handoff_pb2.AcceptResponse:
-        self._check(context)
         return handoff_pb2.AcceptResponse(handoff=await self._decide(request.eid, "accepted"))
 
     async def Return(self, request: handoff_pb2.ReturnRequest, context: Context) -> handoff_pb2.ReturnResponse:
-        self._check(context)
         defects = convert.defects_from_pb(request.defects)
         order = Decide(eid=eid(request.eid), verdict="returned", defects=defects)
         return handoff_pb2.ReturnResponse(handoff=await self._with_facts(await self._orders.submit(order)))
 
     async def Withdraw(self, request: handoff_pb2.WithdrawRequest, context: Context) -> handoff_pb2.WithdrawResponse:
-        self._check(context)
         wanted = eid(request.eid)
         entry = (await self._database.read(lambda tx: store.handoffs(tx, [wanted], box="out"))).get(wanted)
         if entry is None:
@@ -97,7 +75,6 @@ class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
         return handoff_pb2.WithdrawResponse(handoff=await self._sent(await self._orders.submit(order)))
 
     async def Get(self, request: handoff_pb2.GetRequest, context: Context) -> handoff_pb2.GetResponse:
-        self._check(context)
         wanted = eid(request.eid)
 
         def get(tx: Transaction) -> tuple[Entry, list[FactRow], tuple[bytes, bytes, list[bytes]] | None]:
@@ -115,7 +92,6 @@ class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
         return response
 
     async def List(self, request: handoff_pb2.ListRequest, context: Context) -> handoff_pb2.ListResponse:
-        self._check(context)
         limit = page_size(request.page_size)
         before = position(request.page_token)
         case = case_id(request.case_id) if request.case_id else ""
@@ -133,7 +109,6 @@ class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
     async def WatchInbox(
         self, request: handoff_pb2.WatchInboxRequest, context: Context
     ) -> AsyncIterator[handoff_pb2.WatchInboxResponse]:
-        self._check(context)
         cursor = request.cursor
         while True:
             ringing = self._bell.next
@@ -158,11 +133,13 @@ class HandoffServicer(Served, handoff_pb2_grpc.HandoffServiceServicer):
         return convert.handoff_to_pb(entry, facts[entry.eid])
 
 
-class CaseServicer(Served, case_pb2_grpc.CaseServiceServicer):
+class CaseServicer(case_pb2_grpc.CaseServiceServicer):
     """CaseService."""
 
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
     async def GetCase(self, request: case_pb2.GetCaseRequest, context: Context) -> case_pb2.GetCaseResponse:
-        self._check(context)
         wanted = case_id(request.case_id)
         rows, counts = await self._database.read(
             lambda tx: (store.cases(tx, [wanted]), store.case_handoff_counts(tx, [wanted]))
@@ -172,7 +149,6 @@ class CaseServicer(Served, case_pb2_grpc.CaseServiceServicer):
         return case_pb2.GetCaseResponse(case=convert.case_to_pb(rows[wanted], handoffs=counts.get(wanted, 0)))
 
     async def ListCases(self, request: case_pb2.ListCasesRequest, context: Context) -> case_pb2.ListCasesResponse:
-        self._check(context)
         limit = page_size(request.page_size)
         at, _, last = request.page_token.partition("-")
         before = (position(at), last)

@@ -1,7 +1,8 @@
-"""The one server interceptor: errors become coded statuses, a call without a deadline gets one, and the trace is joined.
+"""The one server interceptor: who may not call is refused, errors become coded statuses, a call without a deadline gets one, and the
+trace is joined.
 
 Light on purpose: the instrumentation packages halve the unary rate. Handlers are wrapped once per method, not once per call.
-What must not go in: authorization and anything else that differs between services.
+What must not go in: the rules of who may what, and anything else that differs between services.
 """
 
 from __future__ import annotations
@@ -24,13 +25,22 @@ from xieban.rpcstatus import abort_with
 log = logging.getLogger(__name__)
 
 DEFAULT_DEADLINE: Final = 10.0
+Guard = Callable[[str, grpc.aio.ServicerContext[Any, Any]], None]
 Handler = Any  # grpc.RpcMethodHandler, whose stubs know neither the aio flavours nor replacement
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Between the wire and our code. `deadline` is for unary answers whose caller set none; streams end with their caller."""
+    """Between the wire and our code. `guard` is asked (method, context) before every call and raises for whoever may not; `deadline` is
+    for unary answers whose caller set none; streams end with their caller."""
 
-    def __init__(self, *, deadline: float = DEFAULT_DEADLINE, on_fatal: Callable[[BaseException], None] | None = None):
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        deadline: float = DEFAULT_DEADLINE,
+        on_fatal: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._guard = guard
         self._deadline = deadline
         self._on_fatal = on_fatal
         self._wrapped: dict[str, Handler] = {}
@@ -66,6 +76,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             with _traced(method, context):
                 try:
+                    self._guard(method, context)
                     if context.time_remaining() is not None:
                         return await inner(request, context)
                     async with asyncio.timeout(self._deadline):
@@ -82,6 +93,7 @@ class Boundary(grpc.aio.ServerInterceptor):
                 # No span around a stream: a generator's frames run in its consumer's context, and a span cannot be
                 # current in one context and ended in another.
                 try:
+                    self._guard(method, context)
                     async for item in inner(request, context):
                         yield item
                 except BaseException as error:
@@ -92,6 +104,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         async def write(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             with _traced(method, context):
                 try:
+                    self._guard(method, context)
                     await inner(request, context)
                 except BaseException as error:
                     await self._conclude(context, error, method)

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[i
 
 from services.chassis import telemetry
 from services.chassis.identity import server_name
-from services.chassis.interceptors import DEFAULT_DEADLINE, Boundary
+from services.chassis.interceptors import DEFAULT_DEADLINE, Boundary, Guard
 from xieban.errors import Reason, failure
 
 MAX_MESSAGE: Final = 256 * 1024
@@ -49,6 +49,7 @@ class RpcServer:
         self,
         *,
         tls: Tls,
+        guard: Guard,
         max_message: int = MAX_MESSAGE,
         max_streams: int = MAX_STREAMS,
         deadline: float = DEFAULT_DEADLINE,
@@ -65,7 +66,9 @@ class RpcServer:
         self._tls = tls
         self._development = development
         self._health = health.aio.HealthServicer()
-        self.server = grpc.aio.server(interceptors=(Boundary(deadline=deadline, on_fatal=on_fatal),), options=options)
+        self.server = grpc.aio.server(
+            interceptors=(Boundary(guard=guard, deadline=deadline, on_fatal=on_fatal),), options=options
+        )
 
     async def start(self, address: str, *, services: Sequence[str] = ()) -> int:
         """Listen on `host:port` (port 0 picks one) and report `services` (full names) as healthy. Returns the port."""

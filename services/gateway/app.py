@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.access import Here, guard
 from services.chassis import faults, telemetry
 from services.chassis.bell import Bell
 from services.chassis.bus import Bus
@@ -33,7 +34,7 @@ from services.gateway.supervision import servicer as supervision_servicer
 from services.gateway.supervision.desk import Desk
 from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.reading import SupervisionReading
-from services.gateway.supervision.steps import Rules
+from services.gateway.supervision.steps import Rules, checked
 from services.gateway.supervision.writing import Author
 from services.gateway.targets import Target
 from services.gateway.watch import Watch
@@ -47,7 +48,6 @@ from services.trusted import load as load_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.errors import Reason, failure
-from xieban.notice import LONGEST_LEVEL_NAME, short_text
 from xieban.procedure import table
 from xieban.supervision import Terms
 from xieban.timelimits import RULES, Calendar, read_overlay
@@ -120,7 +120,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     calendar = _calendar(config.calendar)
     reckoner = Reckoner(calendar)
     ladder = _ladder(config)
-    rules = Rules(_terms(config), calendar)
+    rules = Rules(checked(config.supervision), calendar)
     own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
     seen = config.database.with_name("trust.seen")
     trusted = load_trust(
@@ -172,20 +172,22 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     )
 
     reading = Reading(database, reckoner=reckoner, ladder=ladder)
-    server = RpcServer(tls=config.tls, development=config.development, on_fatal=process.fail)
+    server = RpcServer(
+        tls=config.tls,
+        guard=guard(Here(place.token, Agency.GATEWAY), development=config.development),
+        development=config.development,
+        on_fatal=process.fail,
+    )
     supervisions = SupervisionReading(database, rules=rules)
     names = servicer.add(
         server.server,
-        city=place.token,
         reading=reading,
         clock=clock,
         live_through=watch.advance,
         unfinished=supervisions.unfinished,
     )
     orders = Orders(database, desk=desk, clock=clock, committed=committed.ring)
-    names += supervision_servicer.add(
-        server.server, city=place.token, reading=supervisions, cases=reading, orders=orders, clock=clock
-    )
+    names += supervision_servicer.add(server.server, reading=supervisions, cases=reading, orders=orders, clock=clock)
     policy = trust_policy(trusted.value, at=trusted.value.index)
     asks: dict[str, Ask] = {}
     for name, target in config.witnesses.items():
@@ -195,7 +197,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     log_key = note_key(config.log_key, listed=policy.log, value=trusted.value)
     gathering = Checkpoints(database, key=log_key, policy=policy, witnesses=asks, clock=clock)
     process.tasks.create_task(gathering.run(), name="checkpoints")
-    log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(database, city=place.token, policy=policy), server.server)
+    log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(database, policy=policy), server.server)
     names.append(LOG_SERVICE)
     process.stack.push_async_callback(server.stop)
     rpc_port = await server.start(config.listen, services=names)
@@ -227,19 +229,6 @@ def _ladder(config: GatewayConfig) -> Ladder:
         if rule not in RULES or not days or min(days) < 1:
             raise failure(Reason.CONFIG_INVALID, file="warnings", detail=f"{rule}：应为法定期限编号和提前的天数")
     return Ladder(config.warnings)
-
-
-def _terms(config: GatewayConfig) -> Terms:
-    terms = config.supervision
-    if not 1 <= terms.reply_days <= 30 or not 0 <= terms.remind_days < terms.reply_days:
-        detail = "reply_days 应为 1 至 30 个工作日，remind_days 应少于 reply_days"
-        raise failure(Reason.CONFIG_INVALID, file="supervision", detail=detail)
-    for name in terms.levels:
-        if not 1 <= len(short_text(name, field="levels", limit=LONGEST_LEVEL_NAME)) == len(name):
-            raise failure(Reason.CONFIG_INVALID, file="supervision", detail="levels 的名称为空，或者首尾有空白")
-    if not terms.levels:
-        raise failure(Reason.CONFIG_INVALID, file="supervision", detail="levels 至少应有一级")
-    return terms
 
 
 def _targets(config: GatewayConfig) -> tuple[Target, ...]:

@@ -17,7 +17,7 @@ from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
 from services.gateway import log
 from services.gateway.log import Note
-from xieban.errors import Reason, XiebanError
+from xieban.errors import Reason, XiebanError, failure
 from xieban.marshal import micros
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Checkpoint, Policy
@@ -57,6 +57,7 @@ class Checkpoints:
         self._held = dict.fromkeys(witnesses, 0)
         self._asked_at = -IDLE
         self._asked_size = 0
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """The loop."""
@@ -64,8 +65,22 @@ class Checkpoints:
             await self.round()
             await self._clock.sleep(BUSY)
 
+    async def covering(self, position: int) -> bytes:
+        """A witnessed checkpoint of a tree that holds entry `position`, asked for now. Errors: QUORUM_NOT_MET."""
+        await self.round()
+        threshold = self._policy.threshold
+        data = await self._database.read(lambda tx: newest(tx, threshold=threshold))
+        if data is None or checkpoint.parse(note.parse(data).text).size < position:
+            count = sum(1 for held in self._held.values() if held >= position)
+            raise failure(Reason.QUORUM_NOT_MET, what="见证方联署", count=count, limit=threshold)
+        return data
+
     async def round(self) -> None:
-        """Sign the log as it stands, if it grew, and ask every witness that has not cosigned it."""
+        """Sign the log as it stands, if it grew, and ask every witness that has not cosigned it. One round at a time."""
+        async with self._turn:
+            await self._round()
+
+    async def _round(self) -> None:
         signed = await self._database.write(self._sign)
         if signed is None:
             return
@@ -157,8 +172,22 @@ def newest(tx: Transaction, *, threshold: int) -> bytes | None:
     return None if row is None else with_cosignatures(tx, row["size"], row["note"])
 
 
-def with_cosignatures(tx: Transaction, size: int, data: bytes) -> bytes:
-    """The log's note and the first cosignature of each witness under it: the earliest time it saw this tree."""
+def with_cosignatures(tx: Transaction, size: int, data: bytes, *, latest: bool = False) -> bytes:
+    """The log's note and one cosignature of each witness under it: its first, or with `latest` the last time it saw this tree."""
     rows = tx.all("SELECT witness, line FROM log_cosignature WHERE size = ? ORDER BY witness, signed_at", (size,))
-    first = {row["witness"]: row["line"] for row in reversed(rows)}
-    return data + "".join(first[name] for name in sorted(first)).encode()
+    found = {row["witness"]: row["line"] for row in (rows if latest else reversed(rows))}
+    return data + "".join(found[name] for name in sorted(found)).encode()
+
+
+def around(tx: Transaction, position: int, *, threshold: int) -> tuple[int, int]:
+    """Sizes of the last witnessed tree without entry `position` and of the first with it; 0 where there is none."""
+    enough = "(SELECT COUNT(DISTINCT s.witness) FROM log_cosignature s WHERE s.size = c.size) >= ?"
+    before = tx.one(
+        f"SELECT c.size FROM log_checkpoint c WHERE c.size < ? AND {enough} ORDER BY c.size DESC LIMIT 1",
+        (position, threshold),
+    )
+    after = tx.one(
+        f"SELECT c.size FROM log_checkpoint c WHERE c.size >= ? AND {enough} ORDER BY c.size LIMIT 1",
+        (position, threshold),
+    )
+    return int(before["size"]) if before is not None else 0, int(after["size"]) if after is not None else 0

@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from services.gateway.dues import Claim
 from services.gateway.ledger import Touch
 from services.gateway.spans import Begun, End, Span, Stated, Stopped, Told
 from services.gateway.touches import lay
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError
-from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, State, climb
+from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, StatedDue, State, climb
 from xieban.procedure import (
     CaseState,
     Kind,
@@ -71,6 +72,7 @@ class Handoff:
     pages: int
     sent_at: int
     clocks: tuple[ClockAct, ...] = ()
+    dues: tuple[StatedDue, ...] = ()
     state: State = State.SENT
 
 
@@ -109,6 +111,7 @@ class Course:
     states: dict[str, State]
     spans: tuple[Span, ...]
     loose: tuple[Touch, ...]
+    claims: tuple[Claim, ...]
     violations: frozenset[Violation]
     opened_at: int
     updated_at: int
@@ -137,6 +140,7 @@ def course(handoffs: Sequence[Handoff], facts: Iterable[Fact], tables: Table) ->
         states=walk.states,
         spans=laid.spans,
         loose=laid.loose,
+        claims=tuple(walk.claims),
         violations=frozenset(walk.violations | {Violation(eid, number) for eid, number in laid.refused}),
         opened_at=min(times),
         updated_at=max(times),
@@ -156,6 +160,7 @@ class _Walk:
     told: list[Told] = field(default_factory=list)
     stated: list[Stated] = field(default_factory=list)
     begun: list[Begun] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     stops: list[Stopped] = field(default_factory=list)
     sent_in: dict[str, str] = field(default_factory=dict)
     arrived: dict[str, int] = field(default_factory=dict)
@@ -275,6 +280,7 @@ class _Walk:
         before = {span.person: self._held(span.person) for span in running}
         self.acts.extend(handoff.acts)
         self.told.extend((act, handoff.eid, handoff.sender) for act in handoff.acts)
+        self.claims.extend(Claim(due, handoff.eid, handoff.sender, self.place) for due in handoff.dues)
         for act in handoff.acts:
             self._act(handoff, act)
         self.stated.extend(

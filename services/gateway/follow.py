@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.gateway.clocks import Action, Key, Limit, plan, standing
+from services.gateway.dues import Compared, compare
 from services.gateway.course import RANK, Course, Fact, Handoff, Violation, course, fact_order
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
@@ -60,6 +61,7 @@ class Follower:
         states = {eid: state for item in courses.values() for eid, state in item.states.items()}
         store.handoff_states({eid: state for eid, state in states.items() if everything[eid].state != state})
         notes += self._limits(store, stored, drawn, now=now)
+        notes += _compared(store, stored, courses, drawn)
         store.touches_add(_ledger(stored, courses, drawn), at=now)
         notes += _violations(store, stored.violations, courses, drawn)
         return notes
@@ -173,6 +175,35 @@ def _differences(before: Limit | None, after: Limit) -> list[Note]:
     elif after.ended_at is not None and (before is None or before.ended_at != after.ended_at):
         notes.append(Note("CLOCK_STOP", after.case_id, after.end_eid, after.rule))
     return notes
+
+
+def _compared(
+    store: Store, stored: Stored, courses: Mapping[str, Course], drawn: Mapping[str, Sequence[Drawn]]
+) -> list[Note]:
+    """Due dates as offices state them beside those computed; the log hears of a difference, and of its end."""
+    notes: list[Note] = []
+    for case, item in courses.items():
+        limits = [one.limit for one in drawn[case] if one.limit is not None]
+        computed = {(limit.rule, limit.start_eid, limit.person): limit.due for limit in limits}
+        after = {one.key: one for one in compare(item.claims, item.spans, computed)}
+        before = {one.key: one for one in stored.compared.get(case, ())}
+        for key in sorted(before.keys() | after.keys()):
+            old, new = before.get(key), after.get(key)
+            was, now = old if old and old.differs else None, new if new and new.differs else None
+            if was is not None and (now is None or now.due != was.due):
+                notes.append(_said("CLOCK_DIFFERS_LIFTED", case, new or was, was.due))
+            if now is not None and (was is None or now.due != was.due):
+                notes.append(_said("CLOCK_DIFFERS", case, now, now.due))
+        store.compared_change(
+            case,
+            new=[one for key, one in after.items() if before.get(key) != one],
+            gone=[key for key in before if key not in after],
+        )
+    return notes
+
+
+def _said(kind: str, case: str, one: Compared, due: str) -> Note:
+    return Note(kind, case, one.eid, f"{one.rule}:{due}")
 
 
 def _ledger(

@@ -212,6 +212,7 @@ def _handoff_of(eid: str, header: Header) -> Handoff:
         pages=header.dossier.pages,
         sent_at=header.sent_at,
         clocks=tuple(header.clocks),
+        dues=tuple(header.dues),
     )
 
 

@@ -1,6 +1,6 @@
 """OversightService and the sandbox clock: what the committee, the gateway's own tools and sandbox operators may ask.
 
-Marshalling only. Agencies are refused: each sees its own handoffs at its own node.
+Marshalling only; who may call is `services.access`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import grpc.aio
 
 from services.chassis.clock import Clock, SandboxClock
-from services.chassis.identity import caller
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer, asked_time
 from services.gateway.clocks import SHANGHAI, Limit
@@ -31,21 +30,19 @@ from xieban.wire.v1 import handoff_pb2, oversight_pb2, oversight_pb2_grpc, sandb
 OVERSIGHT_SERVICE = "xieban.wire.v1.OversightService"
 Context = grpc.aio.ServicerContext[Any, Any]
 LATEST = micros(datetime(9999, 12, 31, tzinfo=SHANGHAI))
-_ROLES = {("gateway", "committee"), ("gateway", "node")}
 _STATES = {state: handoff_pb2.HandoffState.Value(f"HANDOFF_STATE_{state.name}") for state in State}
 
 
 def add(
     server: grpc.aio.Server,
     *,
-    city: str,
     reading: Reading,
     clock: Clock,
     live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
     unfinished: Callable[[], Awaitable[int]],
 ) -> list[str]:
     """Register what this process serves; the full names of the services."""
-    oversight = OversightServicer(city=city, reading=reading, clock=clock)
+    oversight = OversightServicer(reading=reading, clock=clock)
     oversight_pb2_grpc.add_OversightServiceServicer_to_server(oversight, server)
     if not isinstance(clock, SandboxClock):
         return [OVERSIGHT_SERVICE]
@@ -54,7 +51,7 @@ def add(
         # Tickets are never owed: they are asked for again. What is incomplete here is a receipt without its header.
         return Backlog(unacknowledged=await unfinished(), incomplete=await reading.facts_waiting())
 
-    sandbox = SteppedSandbox(city=city, clock=clock, backlog=backlog, live_through=live_through)
+    sandbox = SteppedSandbox(clock=clock, backlog=backlog, live_through=live_through)
     sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(sandbox, server)
     return [OVERSIGHT_SERVICE, SANDBOX_SERVICE]
 
@@ -62,22 +59,19 @@ def add(
 class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     """Procedure and time of every case; no evidence, no names."""
 
-    def __init__(self, *, city: str, reading: Reading, clock: Clock) -> None:
-        self._city = city
+    def __init__(self, *, reading: Reading, clock: Clock) -> None:
         self._reading = reading
         self._clock = clock
 
     async def ListOverseenCases(
         self, request: oversight_pb2.ListOverseenCasesRequest, context: Context
     ) -> oversight_pb2.ListOverseenCasesResponse:
-        self._admit(context)
         cases, token = await self._reading.cases(size=request.page_size, token=request.page_token)
         return oversight_pb2.ListOverseenCasesResponse(cases=map(_case_to_pb, cases), next_page_token=token)
 
     async def GetTimeline(
         self, request: oversight_pb2.GetTimelineRequest, context: Context
     ) -> oversight_pb2.GetTimelineResponse:
-        self._admit(context)
         timeline = await self._reading.timeline(ids.case_id(request.case_id))
         return oversight_pb2.GetTimelineResponse(
             case=_case_to_pb(timeline.case),
@@ -93,7 +87,6 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def ListLimits(
         self, request: oversight_pb2.ListLimitsRequest, context: Context
     ) -> oversight_pb2.ListLimitsResponse:
-        self._admit(context)
         limits, token = await self._reading.limits(
             state=request.state, size=request.page_size, token=request.page_token
         )
@@ -102,7 +95,6 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def GetSummary(
         self, request: oversight_pb2.GetSummaryRequest, context: Context
     ) -> oversight_pb2.GetSummaryResponse:
-        self._admit(context)
         summary = await self._reading.summary()
         return oversight_pb2.GetSummaryResponse(
             cases=summary.cases,
@@ -120,7 +112,6 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def ForecastLimits(
         self, request: oversight_pb2.ForecastLimitsRequest, context: Context
     ) -> oversight_pb2.ForecastLimitsResponse:
-        self._admit(context)
         foreseen, token = await self._reading.forecast(
             until=self._coming(time_from_pb(request.until_time)),
             case_id=ids.case_id(request.case_id) if request.case_id else "",
@@ -132,7 +123,6 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def ListLogEntries(
         self, request: oversight_pb2.ListLogEntriesRequest, context: Context
     ) -> oversight_pb2.ListLogEntriesResponse:
-        self._admit(context)
         entries = await self._reading.log(after=request.after_index, size=request.page_size)
         return oversight_pb2.ListLogEntriesResponse(entries=map(_log_to_pb, entries))
 
@@ -143,11 +133,6 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
             raise failure(Reason.FIELD_INVALID, field="until_time", detail=f"不能早于网关的当前时间 {shown}")
         return until
 
-    def _admit(self, context: Context) -> None:
-        peer = caller(context)
-        if peer.city != self._city or not (peer.agency == "operator" or (peer.agency, peer.role) in _ROLES):
-            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
-
 
 class SteppedSandbox(SandboxServicer):
     """The sandbox clock of the gateway: it stops at every limit on the way, so that each runs out at its own moment."""
@@ -155,19 +140,17 @@ class SteppedSandbox(SandboxServicer):
     def __init__(
         self,
         *,
-        city: str,
         clock: SandboxClock,
         backlog: Callable[[], Awaitable[Backlog]],
         live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
     ) -> None:
-        super().__init__(city=city, clock=clock, backlog=backlog)
+        super().__init__(clock=clock, backlog=backlog)
         self._sandbox = clock
         self._live_through = live_through
 
     async def AdvanceClock(
         self, request: sandbox_pb2.AdvanceClockRequest, context: Context
     ) -> sandbox_pb2.AdvanceClockResponse:
-        self._check(context)
         await self._live_through(self._sandbox, asked_time(request))
         return sandbox_pb2.AdvanceClockResponse(now=time_to_pb(micros(self._sandbox.now())))
 

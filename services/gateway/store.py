@@ -15,6 +15,7 @@ import msgspec
 from services.chassis.database import Row, Transaction, Value, placeholders
 from services.gateway.clocks import DEFAULT, Action, Key, Limit, next_at
 from services.gateway.course import Course, Fact, Handoff, Violation
+from services.gateway.dues import Compared
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from xieban.agency import Agency
@@ -23,6 +24,7 @@ from xieban.handoff import SETTLED, Act, ClockAct, Defect, State
 _encode = msgspec.json.Encoder(order="sorted").encode
 _acts = msgspec.json.Decoder(tuple[Act, ...]).decode
 _clocks = msgspec.json.Decoder(tuple[ClockAct, ...]).decode
+_dues = msgspec.json.Decoder(tuple[StatedDue, ...]).decode
 _defects = msgspec.json.Decoder(tuple[Defect, ...]).decode
 _texts = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -34,11 +36,12 @@ LIMIT_COLUMNS = (
 _FLAGS = ("provisional", "in_custody", "stopped", "duty", "overdue_logged")
 HANDOFF_COLUMNS = (
     "eid, case_id, kind, outcome, stage, from_agency, from_office, to_agency, to_office, lane_seq, lane_prev, refers, acts, "
-    "files, pages, sent_at, clocks, state"
+    "files, pages, sent_at, clocks, dues, state"
 )
 EVENT_COLUMNS = (
     "case_id, rule, start_eid, person, kind, event, at, until, detail, document, eid, agency, office, standing, number"
 )
+DUE_COLUMNS = "rule, start_eid, person, agency, office, eid, due, differs"
 FACT_COLUMNS = "receipt, position, of_eid, kind, at, defects, answer, from_agency, to_agency"
 
 
@@ -88,6 +91,7 @@ class Stored:
     limits: dict[Key, Limit]
     warned: dict[Key, frozenset[tuple[str, str]]]
     touches: dict[str, set[Touch]]
+    compared: dict[str, list[Compared]]
     violations: dict[str, set[Violation]]
 
 
@@ -121,7 +125,7 @@ class Store:
 
     def cases(self, cases: Collection[str], *, arriving: Collection[str]) -> Stored:
         """Everything stored of these cases, and what was said before about the headers that are just arriving."""
-        handoffs, facts, early, limits, rungs, events, violations = self._together(
+        handoffs, facts, early, limits, rungs, events, dues, violations = self._together(
             (f"SELECT {HANDOFF_COLUMNS} FROM handoff WHERE case_id IN ({{}})", cases),
             (
                 f"SELECT {FACT_COLUMNS} FROM receipt_fact WHERE of_eid IN "
@@ -132,18 +136,23 @@ class Store:
             (f"SELECT {LIMIT_COLUMNS} FROM limit_clock WHERE case_id IN ({{}})", cases),
             (RUNGS, cases),
             (f"SELECT {EVENT_COLUMNS}, undone FROM limit_event WHERE case_id IN ({{}}) ORDER BY position", cases),
+            (f"SELECT case_id, {DUE_COLUMNS} FROM stated_due WHERE case_id IN ({{}})", cases),
             ("SELECT case_id, eid, number FROM violation WHERE case_id IN ({})", cases),
         )
         warned = warnings_from(rungs)
         found: dict[str, set[Violation]] = defaultdict(set)
         for row in violations:
             found[row["case_id"]].add(Violation(eid=row["eid"], number=row["number"]))
+        compared: dict[str, list[Compared]] = defaultdict(list)
+        for row in dues:
+            compared[row["case_id"]].append(compared_from(row))
         return Stored(
             handoffs=[handoff_from(row) for row in handoffs],
             facts=[fact_from(row) for row in (*facts, *early)],
             limits={limit.key: limit for limit in (limit_from(row, warned) for row in limits)},
             warned=warned,
             touches=touches_standing(events),
+            compared=compared,
             violations=found,
         )
 
@@ -158,12 +167,12 @@ class Store:
 
     def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
         self._transaction.many(
-            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES ({placeholders(20)})",
             [
                 (
                     h.eid, h.case_id, h.kind, h.outcome, h.stage, *h.sender, *h.receiver, h.lane_seq, h.lane_prev,
                     _encode(h.refers).decode(), _encode(h.acts).decode(), h.files, h.pages, h.sent_at,
-                    _encode(h.clocks).decode(), h.state, int(h.receiver[0] == Agency.GATEWAY),
+                    _encode(h.clocks).decode(), _encode(h.dues).decode(), h.state, int(h.receiver[0] == Agency.GATEWAY),
                 )
                 for h in handoffs
             ],
@@ -271,6 +280,21 @@ class Store:
             ],
         )  # fmt: skip
 
+    def compared_change(
+        self, case: str, *, new: Sequence[Compared], gone: Sequence[tuple[str, str, str, str]]
+    ) -> None:
+        """The last words of agencies about limits of one case."""
+        self.transaction.many(
+            "DELETE FROM stated_due WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ? AND agency = ?",
+            [(case, *key) for key in gone],
+        )
+        self.transaction.many(
+            f"INSERT INTO stated_due (case_id, {DUE_COLUMNS}) VALUES ({placeholders(9)}) "
+            "ON CONFLICT (case_id, rule, start_eid, person, agency) DO UPDATE SET office = excluded.office, "
+            "eid = excluded.eid, due = excluded.due, differs = excluded.differs",
+            [(case, c.rule, c.start_eid, c.person, *c.by, c.eid, c.due, int(c.differs)) for c in new],
+        )
+
     def violations_change(self, *, new: Sequence[tuple[str, Violation]], gone: Sequence[tuple[str, Violation]]) -> None:
         self._transaction.many(
             "DELETE FROM violation WHERE case_id = ? AND eid = ? AND number = ?",
@@ -312,6 +336,7 @@ def handoff_from(row: Row) -> Handoff:
         pages=row["pages"],
         sent_at=row["sent_at"],
         clocks=_clocks(row["clocks"]),
+        dues=_dues(row["dues"]),
         state=State(row["state"]),
     )
 
@@ -373,6 +398,13 @@ def touch_from(row: Row) -> Touch:
         rule=row["rule"], start_eid=row["start_eid"], person=row["person"], kind=row["kind"], event=row["event"],
         at=row["at"], until=row["until"], detail=row["detail"], document=row["document"], eid=row["eid"],
         by=(row["agency"], row["office"]), standing=row["standing"], number=row["number"],
+    )  # fmt: skip
+
+
+def compared_from(row: Row) -> Compared:
+    return Compared(
+        rule=row["rule"], start_eid=row["start_eid"], person=row["person"], by=(row["agency"], row["office"]),
+        eid=row["eid"], due=row["due"], differs=bool(row["differs"]),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from services.replay.windows import (
     ARREST_REVIEW_CUSTODY,
     ARREST_REVIEW_FREE,
     COURT_INTAKE,
+    CUSTODY_EXTENSIONS,
     DETENTION_TO_REQUEST,
     EXECUTION_RECEIPT,
     EXTENSION_BEFORE,
@@ -29,6 +30,7 @@ from services.replay.windows import (
     shares,
 )
 
+_FREE = ("bailed", "residential_surveillance")
 _ROAD = ("prosecuted", "court_accepted", "hearing", "judged")
 # How long before the next known date a missing prosecution is put, by procedure: well inside the trial limit of each.
 _TRIAL_DAYS = {"ordinary": 40, "summary": 14, "fast_track": 7}
@@ -213,13 +215,9 @@ def _phases(timeline: Timeline, start: date, prosecuted: date, arrest: Arrest | 
     total = (prosecuted - start).days
     fast = timeline.procedure == "fast_track"
     review = REVIEW_FAST if fast else REVIEW
-    held = (
-        arrest is not None
-        and arrest.approved
-        and not any(
-            e.type in ("bailed", "residential_surveillance") and start <= e.on <= prosecuted for e in timeline.events
-        )
-    )
+    arrested = arrest is not None and arrest.approved
+    freed = [e.on for e in timeline.events if e.type in _FREE and start <= e.on <= prosecuted]
+    held = arrested and not freed
     returned = (
         0
         if fast or total < 24 or draw(timeline.id, "returned", 6)
@@ -240,7 +238,14 @@ def _phases(timeline: Timeline, start: date, prosecuted: date, arrest: Arrest | 
         wanted += [14 + draw(timeline.id, f"supplement {turn}", 12), 12 + draw(timeline.id, f"review {turn}", 12)]
         longest += [SUPPLEMENT, REVIEW]
     limit = INVESTIGATION_CUSTODY[extended] if held else None
-    return shares(total, wanted=wanted, longest=longest, open_longest=limit), extended
+    phases = shares(total, wanted=wanted, longest=longest, open_longest=limit)
+    if arrested and freed:
+        # Held until let go: as many extensions as that time needs.
+        days_held = min(phases[0], (freed[0] - start).days)
+        extended = next(
+            (e for e, ends in enumerate(INVESTIGATION_CUSTODY) if days_held <= ends), len(CUSTODY_EXTENSIONS)
+        )
+    return phases, extended
 
 
 def _extensions(timeline: Timeline, start: date, count: int, transferred: date) -> tuple[tuple[date, date], ...]:

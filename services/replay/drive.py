@@ -154,11 +154,17 @@ class Driver:
             acts=tuple(ActView(what=act.what, at=act.at, person=act.person, derived=act.derived) for act in step.acts),
             clocks=tuple(
                 ClockView(
-                    effect="extend", rule=one.rule, at=one.at, by=one.by, kind=one.kind, months=one.months, days=one.days,
+                    effect="extend",
+                    rule=one.rule,
+                    at=one.at,
+                    by=one.by,
+                    kind=one.kind,
+                    months=one.months,
+                    days=one.days,
                     person=PERSON,
                 )
                 for one in step.extensions
-            ),  # fmt: skip
+            ),
             dossier=dossier(plan, step),
             re=tuple(sent[number] for number in step.refers),
         )

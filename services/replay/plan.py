@@ -48,6 +48,7 @@ _AFTERNOON: Final = frozenset(
         "second_instance_judgment",
     }
 )
+_FREE: Final = frozenset({"bailed", "residential_surveillance"})
 _MEASURES: Final = {"detained": True, "arrested": True, "bailed": False, "residential_surveillance": False}
 _MORNING: Final = time(8, 30)
 _EXECUTED: Final = time(15)
@@ -256,10 +257,15 @@ class _Road:
             self._lay("arrest_decision", upheld, procuratorate, police, outcome="not_approved", answers=again)
 
     def _detained_longer(self, arrest: Arrest) -> tuple[PlannedExtension, ...]:
-        """The head of police's decision, where the request comes later than the three days of 刑诉91 but within its seven or thirty."""
-        detained = [event.on for event in self._timeline.events if event.type == "detained" and event.on <= arrest.requested]
+        """The head of police's decision, where the detention lasts longer than the three days of 刑诉91 but within its seven or thirty."""
+        detained = [
+            event.on for event in self._timeline.events if event.type == "detained" and event.on <= arrest.requested
+        ]
         ordinary, special, longest = DETENTION_TO_REQUEST
-        gap = (arrest.requested - detained[-1]).days if detained else 0
+        ends = [
+            event.on for event in self._timeline.events if event.type in _FREE and detained and event.on >= detained[-1]
+        ]
+        gap = (min([*ends, arrest.requested]) - detained[-1]).days if detained else 0
         if not ordinary < gap <= longest:
             return ()
         at = _at(detained[-1] + days(ordinary - 1))

@@ -26,7 +26,11 @@ RECONSIDERATION_DECISION: Final = 7
 """检规290."""
 INVESTIGATION_CUSTODY: Final = (59, 89, 150, 212)
 """刑诉156, 158, 159: two months; with one, with two more, with two more again."""
-CUSTODY_EXTENSIONS: Final = (("upper_procuratorate", 1), ("provincial_procuratorate", 2), ("provincial_procuratorate", 2))
+CUSTODY_EXTENSIONS: Final = (
+    ("upper_procuratorate", 1),
+    ("provincial_procuratorate", 2),
+    ("provincial_procuratorate", 2),
+)
 """Who grants each of them, and how many months."""
 EXTENSION_BEFORE: Final = 7
 """公规148: an extension is asked for seven days before the limit ends."""

@@ -39,6 +39,10 @@ def stream_method(open_channel: grpc.aio.Channel, name: str) -> Any:
     return open_channel.unary_stream(f"/{SERVICE}/{name}")
 
 
+def everybody(method: str, context: object) -> None:
+    """A guard that lets everybody in."""
+
+
 async def call(port: int, tls: Tls, name: str, *, agency: str = "court", data: bytes = b"", **options: Any) -> bytes:
     """One call as a client makes it, its failure turned back into ours."""
     async with channel(f"127.0.0.1:{port}", tls=tls, agency=agency) as open_channel:
@@ -55,7 +59,7 @@ def authority(new_authority: Callable[[str], Authority]) -> Authority:
 
 @pytest.fixture
 async def server(authority: Authority) -> AsyncIterator[RpcServer]:
-    async with RpcServer(tls=authority.issue("court"), development=True, deadline=0.05) as made:
+    async with RpcServer(tls=authority.issue("court"), guard=everybody, development=True, deadline=0.05) as made:
         yield made
 
 
@@ -220,7 +224,7 @@ async def test_a_message_over_the_limit_is_refused(server: RpcServer, authority:
 
 async def test_a_taken_port_is_a_coded_refusal(server: RpcServer, authority: Authority) -> None:
     port = await server.start("127.0.0.1:0")
-    second = RpcServer(tls=authority.issue("court"))
+    second = RpcServer(tls=authority.issue("court"), guard=everybody)
     with pytest.raises(Unreachable, match="XB-5005"):
         await second.start(f"127.0.0.1:{port}")
     await second.stop()
@@ -228,7 +232,7 @@ async def test_a_taken_port_is_a_coded_refusal(server: RpcServer, authority: Aut
 
 async def test_a_missing_certificate_file_is_a_coded_refusal(tmp_path: Path) -> None:
     lost = tmp_path / "none.pem"
-    server = RpcServer(tls=Tls(ca=lost, certificate=lost, key=lost))
+    server = RpcServer(tls=Tls(ca=lost, certificate=lost, key=lost), guard=everybody)
     with pytest.raises(XiebanError, match="XB-5003"):
         await server.start("127.0.0.1:0")
     await server.stop()
@@ -262,7 +266,7 @@ async def test_a_crash_that_must_end_the_process_is_reported_to_it(authority: Au
         raise Fatal
 
     seen: list[BaseException] = []
-    async with RpcServer(tls=authority.issue("court"), on_fatal=seen.append) as server:
+    async with RpcServer(tls=authority.issue("court"), guard=everybody, on_fatal=seen.append) as server:
         add(server, Crash=crash)
         port = await server.start("127.0.0.1:0")
         with pytest.raises(Broken):
@@ -294,3 +298,36 @@ def test_two_identities_in_one_certificate_are_refused() -> None:
     with pytest.raises(Denied):
         caller(Context())
     assert parse("spiffe://xieban.lanzhou/police/a") == Identity("lanzhou", "police", "a")
+
+
+async def test_whoever_the_guard_refuses_reaches_no_handler(authority: Authority) -> None:
+    reached: list[str] = []
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        reached.append("unary")
+        return b""
+
+    async def stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        reached.append("stream")
+        yield b""
+
+    def nobody(method: str, context: object) -> None:
+        raise failure(Reason.CALLER_UNKNOWN, identity=method)
+
+    async with RpcServer(tls=authority.issue("court"), guard=nobody) as server:
+        handlers: dict[str, Any] = {
+            "One": grpc.unary_unary_rpc_method_handler(answer),
+            "Many": grpc.unary_stream_rpc_method_handler(stream),
+        }
+        server.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        port = await server.start("127.0.0.1:0")
+        tls = authority.issue("police")
+        with pytest.raises(XiebanError) as raised:
+            await call(port, tls, "One")
+        assert raised.value.metadata["identity"] == f"/{SERVICE}/One"
+        async with channel(f"127.0.0.1:{port}", tls=tls, agency="court") as wire:
+            with pytest.raises(grpc.RpcError) as denied:
+                async for _ in stream_method(wire, "Many")(b"", timeout=5):
+                    pytest.fail("served")
+        assert denied.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert reached == []

@@ -13,10 +13,11 @@ from playwright.async_api import Browser, Page, async_playwright
 from services.chassis.lifecycle import Process
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
-from tests.e2e.city import NOW, write_city
+from tests.e2e.city import NOW, OVERDUE, write_city
 from tests.services.gateway.conftest import gateway_at
 from tests.services.gateway.script import Script
 from xieban.agency import city
+from xieban.supervision import Act
 
 CHROMIUM = next(
     (
@@ -44,6 +45,8 @@ async def site(tmp_path: Path) -> AsyncIterator[str]:
     async with database:
         await gateway.take()
         await gateway.watch.round()
+        (found,) = await gateway.supervisions.of_case(OVERDUE)
+        await gateway.orders.give(found.supervision.id, Act.ISSUE, by="ZF0012", remark="请说明超期原因并依法处理")
         process = Process()
         async with process.stack:
             app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True)

@@ -8,9 +8,10 @@ import pytest
 from playwright.async_api import Page, Request
 
 from tests.e2e.city import OVERDUE, WHOLE_ROAD
+from xieban.notice import SCOPE
 
 pytestmark = pytest.mark.e2e
-PATHS = ("/", "/cases", f"/cases/{WHOLE_ROAD}", f"/cases/{OVERDUE}", "/nowhere")
+PATHS = ("/", "/cases", f"/cases/{WHOLE_ROAD}", f"/cases/{OVERDUE}", "/supervisions", "/nowhere")
 CONTRAST = """() => {
   const light = text => {
     const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => v / 255)
@@ -61,6 +62,25 @@ async def test_one_comes_from_the_overview_to_a_case_and_from_an_arrow_to_its_ha
     await page.locator("svg a.xb-arrow").nth(1).click()
     assert page.url.endswith("#h2")
     assert await page.locator("tr:target b").inner_text() == "要求提供法庭审判所需证据"
+
+
+async def test_one_comes_from_the_list_of_supervisions_to_every_step_of_one_and_can_change_nothing(
+    page: Page, site: str
+) -> None:
+    await page.goto(site)
+    await page.get_by_role("navigation", name="页面").get_by_role("link", name="督办").click()
+    await page.wait_for_url("**/supervisions")
+    assert await page.locator(".xb-nav [aria-current=page]").inner_text() == "督办"
+    row = page.locator("tbody tr", has_text=OVERDUE).first
+    assert "已发出" in await row.inner_text()
+    assert "2026-06-15 24:00" in await row.inner_text()  # three working days after 10 June, a Wednesday
+    await row.get_by_role("link", name="督办").click()
+    await page.wait_for_url(f"**/cases/{OVERDUE}#supervision-*")
+    steps = page.locator("article:target table tbody tr")
+    assert await steps.count() == 2
+    assert "请说明超期原因并依法处理" in await steps.nth(1).inner_text()
+    assert SCOPE in await page.locator("main").inner_text()
+    assert await page.locator("form, button, input").count() == 0
 
 
 async def test_times_are_those_of_beijing_whatever_the_browser_believes(page: Page, site: str) -> None:

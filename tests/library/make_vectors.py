@@ -12,8 +12,10 @@ from xieban import canonical, dossier
 from xieban.dossier import Document, Dossier, EvidenceItem, File, Person
 from xieban.handoff import Act, Defect, Fact, Lane
 from xieban.marshal import sealed_to_bytes
+from xieban.notice import Occasion
 from xieban.seal import Sealed, SealKey
-from xieban.statement import seal_header, seal_receipt, seal_ticket
+from xieban.statement import seal_header, seal_notice, seal_receipt, seal_reply, seal_ticket
+from xieban.supervision import Cause, Measure
 
 FILE = Path(__file__).parents[1] / "vectors" / "statements.json"
 ABOUT = (
@@ -26,7 +28,7 @@ ABOUT = (
 
 def vectors() -> dict[str, Any]:
     """The content of the file."""
-    police, procuratorate = samples.POLICE_KEY, samples.PROCURATORATE_KEY
+    police, procuratorate, gateway = samples.POLICE_KEY, samples.PROCURATORATE_KEY, samples.GATEWAY_KEY
     first = seal_header(samples.header(), police)
     second = samples.header(
         id="fedcba987654321001234567",
@@ -47,14 +49,28 @@ def vectors() -> dict[str, Any]:
     ]
     receipt = seal_receipt(samples.receipt(facts=facts), procuratorate)
     ticket = seal_ticket(samples.ticket(holds=[first.eid, receipt.eid]), procuratorate)
+    notice = seal_notice(samples.notice(occasion=Occasion.ISSUED, rung="", demand=samples.demand()), gateway)
+    explanation = samples.reply(
+        id="0246813579abcdef02468135",
+        of=notice.eid,
+        act="explain",
+        cause=Cause.HANDOVER,
+        measures=[Measure.EXPEDITE, Measure.REINFORCE],
+        expected="2026-03-12",
+        text="承办人交接，已增加承办人",
+    )
     return {
         "about": ABOUT,
-        "keys": [_key("police", 1), _key("procuratorate", 2)],
+        "keys": [_key("police", 1), _key("procuratorate", 2), _key("gateway", 3)],
         "statements": [
             _statement("first header of a lane", first, police),
             _statement("second header, refers to the first", next_one, police),
             _statement("receipt with a defect and an answer", receipt, procuratorate),
             _statement("ticket", ticket, procuratorate),
+            _statement("warning of a limit", seal_notice(samples.notice(), gateway), gateway),
+            _statement("notice of a supervision", notice, gateway),
+            _statement("signature for it", seal_reply(samples.reply(of=notice.eid), police), police),
+            _statement("explanation of it", seal_reply(explanation, police), police),
         ],
         "refused_headers": _refused(),
         "dossier": _dossier(),

@@ -7,8 +7,10 @@ from typing import Any
 from xieban.agency import Agency
 from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, Node, Party, Receipt, Ticket
 from xieban.keys import algorithm
+from xieban.notice import SCOPE, Basis, Demand, Notice, Occasion, Reply
 from xieban.seal import Directory, SealKey, entry
 from xieban.subjects import Address
+from xieban.supervision import State
 
 CITY = "lanzhou"
 DIVISION = "620102"
@@ -19,16 +21,21 @@ def key(number: int) -> SealKey:
     return SealKey(algorithm("ed25519+sha256").private(bytes([number]) * 32, b""))
 
 
-POLICE_KEY, PROCURATORATE_KEY, STRANGER_KEY = key(1), key(2), key(9)
+POLICE_KEY, PROCURATORATE_KEY, GATEWAY_KEY, STRANGER_KEY = key(1), key(2), key(3), key(9)
 DIRECTORY = Directory(
     [
         entry(POLICE_KEY, city=CITY, agency=Agency.POLICE),
         entry(PROCURATORATE_KEY, city=CITY, agency=Agency.PROCURATORATE),
     ]
 )
+NOTICES = Directory(
+    [entry(POLICE_KEY, city=CITY, agency=Agency.POLICE), entry(GATEWAY_KEY, city=CITY, agency=Agency.GATEWAY)]
+)
 HANDOFF = Address(city=CITY, what="handoff", sender="police", receiver="procuratorate")
 RECEIPT = Address(city=CITY, what="receipt", sender="procuratorate", receiver="police")
 TICKET = Address(city=CITY, what="ticket", sender="procuratorate", receiver="police")
+NOTICE = Address(city=CITY, what="notice", sender="gateway", receiver="police")
+REPLY = Address(city=CITY, what="reply", sender="police", receiver="gateway")
 
 
 def header(**changes: Any) -> Header:
@@ -79,3 +86,73 @@ def ticket(**changes: Any) -> Ticket:
         "holds": ["ef" * 32],
     }
     return Ticket(**{**values, **changes})
+
+
+def notice(**changes: Any) -> Notice:
+    """A sound warning of the gateway to the police."""
+    values: dict[str, Any] = {
+        "v": 1,
+        "id": "13572468fedcba9876543210",
+        "sender": Node(city=CITY, agency="gateway"),
+        "receiver": Party(city=CITY, agency="police", office=DIVISION),
+        "inc": 1,
+        "at": 1_773_072_000_000_000,
+        "case": "A6201020000002026030001",
+        "occasion": Occasion.WARNING,
+        "rung": "d1",
+        "basis": Basis(
+            kind="statute",
+            rule="supplement_time",
+            article="刑诉175",
+            start="ef" * 32,
+            person="",
+            started_at=1_772_500_000_000_000,
+            due="2026-03-10",
+            safe_due="2026-03-10",
+            edition="npc-2018",
+            calendar="chinesecalendar-1.11.0(2004-2026)",
+        ),
+        "demand": None,
+        "scope": SCOPE,
+    }
+    return Notice(**{**values, **changes})
+
+
+def demand(**changes: Any) -> Demand:
+    """A supervision as it stands when it has been issued."""
+    values: dict[str, Any] = {
+        "id": "2026-3",
+        "step": 2,
+        "state": State.ISSUED,
+        "level": 1,
+        "whom": "经办机关",
+        "severity": 1,
+        "days_over": 2,
+        "reply_by": "2026-03-13",
+        "by": "ZF0012",
+        "reason": "",
+        "remark": "请说明",
+    }
+    return Demand(**{**values, **changes})
+
+
+def reply(**changes: Any) -> Reply:
+    """A sound signature of the police for a supervision."""
+    values: dict[str, Any] = {
+        "v": 1,
+        "id": "24681357fedcba9876543210",
+        "sender": Party(city=CITY, agency="police", office=DIVISION),
+        "receiver": Node(city=CITY, agency="gateway"),
+        "inc": 1,
+        "at": 1_773_158_400_000_000,
+        "of": "ef" * 32,
+        "supervision": "2026-3",
+        "act": "acknowledge",
+        "by": "620102A7",
+        "cause": None,
+        "measures": [],
+        "expected": "",
+        "text": "",
+        "scope": SCOPE,
+    }
+    return Reply(**{**values, **changes})

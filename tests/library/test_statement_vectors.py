@@ -11,12 +11,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tests.library.make_vectors import vectors
-from tests.library.samples import DIRECTORY, HANDOFF, POLICE_KEY, RECEIPT, TICKET
+from tests.library.samples import DIRECTORY, HANDOFF, NOTICE, NOTICES, POLICE_KEY, RECEIPT, REPLY, TICKET
 from xieban import canonical, dossier
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
 from xieban.handoff import Commitment, Header, Receipt, Ticket
-from xieban.statement import open_header, open_receipt, open_ticket
+from xieban.notice import Notice, Reply
+from xieban.statement import open_header, open_notice, open_receipt, open_reply, open_ticket
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "statements.json").read_text(encoding="utf-8")
@@ -57,12 +58,18 @@ def test_a_statement_checks_without_this_library(row: dict[str, Any]) -> None:
 @by_name(VECTORS["statements"], "name")
 def test_the_library_opens_a_statement(row: dict[str, Any]) -> None:
     data = bytes.fromhex(row["envelope"])
-    value: Header | Receipt | Ticket
+    value: Header | Receipt | Ticket | Notice | Reply
     if row["type"] == "header":
         sealed, value = open_header(data, address=HANDOFF, directory=DIRECTORY)
         assert sealed.eid == row["eid"]
     elif row["type"] == "receipt":
         sealed, value = open_receipt(data, address=RECEIPT, directory=DIRECTORY)
+        assert sealed.eid == row["eid"]
+    elif row["type"] == "notice":
+        sealed, value = open_notice(data, address=NOTICE, directory=NOTICES)
+        assert sealed.eid == row["eid"]
+    elif row["type"] == "reply":
+        sealed, value = open_reply(data, address=REPLY, directory=NOTICES)
         assert sealed.eid == row["eid"]
     else:
         value = open_ticket(data, address=TICKET, directory=DIRECTORY)

@@ -46,3 +46,17 @@ def test_tickets_stay_outside_the_stream_and_other_cities_too() -> None:
     patterns = subjects.stream("lanzhou").subjects
     for subject in (subjects.ticket("lanzhou", "police", "court"), subjects.handoff("jiuquan", "police", "court")):
         assert not any(matches(subject, pattern) for pattern in patterns)
+
+
+def test_only_the_gateway_gives_notice_and_only_the_gateway_is_replied_to() -> None:
+    notice, reply = subjects.notice("lanzhou", "police"), subjects.reply("lanzhou", "police")
+    assert subjects.parse(notice) == subjects.Address("lanzhou", "notice", "gateway", "police")
+    assert subjects.parse(reply) == subjects.Address("lanzhou", "reply", "police", "gateway")
+    stream = subjects.stream("lanzhou").subjects
+    for subject in (notice, reply):
+        assert any(matches(subject, pattern) for pattern in stream)
+    readers = {a for a in (*PARTIES, Agency.GATEWAY) if matches(notice, subjects.consumer("lanzhou", a).pattern)}
+    assert readers == {Agency.POLICE, Agency.GATEWAY}
+    may = {a: subjects.permissions("lanzhou", a).publish for a in (*PARTIES, Agency.GATEWAY)}
+    assert [a for a in may if any(matches(notice, pattern) for pattern in may[a])] == [Agency.GATEWAY]
+    assert [a for a in may if any(matches(reply, pattern) for pattern in may[a])] == [Agency.POLICE]

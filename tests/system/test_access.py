@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
 
+from services.access import PACKAGE, Here, may
+from services.chassis.identity import Identity
+from tests.services.test_access import methods
 from tests.system.rig import CT, PP, PS, City, channel
 from xieban.agency import Agency
 from xieban.dossier import Dossier
@@ -44,9 +48,13 @@ async def test_the_addressee_gets_the_dossier(city: City, sent: HandoffView) -> 
     assert await pulled(city, city.home.node(PP), sent.eid) == ([sent.eid], None)
 
 
-@pytest.mark.parametrize("agency", [CT, PS, Agency.GATEWAY])
-async def test_another_node_and_the_gateway_ask_in_vain(city: City, sent: HandoffView, agency: Agency) -> None:
-    assert await pulled(city, city.home.node(agency), sent.eid) == ([], Reason.HANDOFF_NOT_FOUND)
+async def test_another_node_asks_in_vain(city: City, sent: HandoffView) -> None:
+    assert await pulled(city, city.home.node(CT), sent.eid) == ([], Reason.HANDOFF_NOT_FOUND)
+
+
+@pytest.mark.parametrize("agency", [PS, Agency.GATEWAY])
+async def test_the_gateway_and_the_node_itself_are_not_served(city: City, sent: HandoffView, agency: Agency) -> None:
+    assert await pulled(city, city.home.node(agency), sent.eid) == ([], Reason.CALLER_UNKNOWN)
 
 
 @pytest.mark.parametrize("client", ["procuratorate", "committee", "sandbox"])
@@ -115,3 +123,40 @@ async def test_the_gateway_holds_no_byte_of_a_dossier(city: City, sent: HandoffV
     assert sent.eid.encode() in held
     for word in (dossier.persons[0].name, dossier.document.title, dossier.charge, sent.client_ref):
         assert word.encode() not in held
+
+
+CALLERS = (
+    "clients/police", "clients/procuratorate", "clients/court", "clients/committee", "clients/sandbox",
+    "nodes/police", "nodes/procuratorate", "nodes/court", "nodes/gateway",
+)  # fmt: skip
+
+
+def identity(caller: str) -> Identity:
+    kind, name = caller.split("/")
+    if kind == "nodes":
+        return Identity("lanzhou", name, "node")
+    special = {"committee": ("gateway", "committee"), "sandbox": ("operator", "sandbox")}
+    return Identity("lanzhou", *special.get(name, (name, "system")))
+
+
+@pytest.mark.parametrize("to", [PS, PP, CT, Agency.GATEWAY])
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_every_cell_of_the_table_holds_at_the_real_port(city: City, caller: str, to: Agency) -> None:
+    """An empty request to every method of the wire: refused for who is calling exactly where the table says so."""
+    refused, meant = set(), set()
+    async with channel(city, city.home.folder / caller, to=to) as wire:
+        for service, names in sorted(methods().items()):
+            for name in sorted(names - {"WatchInbox", "WatchNotices"}):
+                path = f"/{PACKAGE}.{service}/{name}"
+                if not may(identity(caller), path, Here("lanzhou", to)):
+                    meant.add(path)
+                call: Any = wire.unary_stream(path)
+                try:
+                    async for _ in call(b"", timeout=10):
+                        break
+                except grpc.aio.AioRpcError as error:
+                    if error_from_rpc(error).reason is Reason.CALLER_UNKNOWN:
+                        refused.add(path)
+                    elif error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                        meant.discard(path)  # the node does not serve it at all
+    assert refused == meant

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -26,6 +26,7 @@ from xieban.views import ClockView
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PATIENCE = 60.0
+T = TypeVar("T")
 OVERDUE_AT = datetime(2026, 3, 9, 16, 0, tzinfo=UTC)
 OFFICER, PROSECUTOR = "ZF0012", "620102A7"
 SAID = ("NOTICE", "REPLY", "SUPERVISION")
@@ -80,7 +81,7 @@ class Table:
         return self.city.rows(agency, "SELECT * FROM notice WHERE case_id = ? ORDER BY seq", self.case)
 
 
-async def until(read: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool]) -> Any:
+async def until(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
     """Read again until it is so; the other process gives no sign."""
     async with asyncio.timeout(PATIENCE):
         while not wanted(found := await read()):
@@ -120,7 +121,7 @@ async def test_a_limit_that_runs_out_is_drafted_issued_signed_for_explained_retu
     )  # fmt: skip
     id = draft.supervision_id
     assert (await table.told(Occasion.OVERDUE)).scope == SCOPE
-    assert await table.committee.get(id)  # a draft is the committee's: the agency has heard nothing of it
+    # A draft is the committee's own: the agency has heard nothing of it.
     with pytest.raises(NotFound):
         await table.procuratorate.get(id)
 
@@ -262,11 +263,11 @@ async def refused(call: Awaitable[Any], reason: Reason) -> None:
     assert raised.value.reason is reason
 
 
-def register_stop(table: Table, at: datetime) -> Awaitable[Any]:
+async def register_stop(table: Table, at: datetime) -> None:
     """The procuratorate states late that it had decided in time."""
     act = ClockView("stop", "arrest_review_custody", at, document="兰城检〔2026〕3号")
     draft = table.city.draft("limit_registration", case=table.case, sender=PP, acts=(), clocks=(act,))
-    return table.city.procuratorate.send(replace(draft, receiver=office(Agency.GATEWAY, "620100")))
+    await table.city.procuratorate.send(replace(draft, receiver=office(Agency.GATEWAY, "620100")))
 
 
 async def test_a_draft_whose_limit_turns_out_met_is_not_issued_and_may_be_discarded(table: Table) -> None:
@@ -290,8 +291,10 @@ async def test_a_limit_that_turns_out_met_after_the_issue_is_noted_on_the_notice
     await table.at(OVERDUE_AT + timedelta(days=30))
     found = await table.committee.review(id, Act.CLOSE, by=OFFICER)
     assert [step.act for step in found.steps] == [Act.DRAFT, Act.ISSUE, Act.LIFT, Act.CLOSE]
-    _, matter = await until(lambda: table.procuratorate.get(id), lambda got: got[1].state is State.CLOSED)
-    assert matter.lifted
+    await table.told(Occasion.CLOSED)
+    _, matter = await table.procuratorate.get(id)
+    assert matter is not None
+    assert (matter.state, matter.lifted, matter.reply_by) == (State.CLOSED, True, "")
 
 
 async def test_only_the_committees_certificate_supervises_and_only_the_agencys_own_reads_its_notices(
@@ -310,7 +313,7 @@ async def test_only_the_committees_certificate_supervises_and_only_the_agencys_o
     for name in ("police", "committee", "sandbox"):
         profile = replace(Profile.load(home.client(name)), target=theirs.target, server_name=theirs.server_name)
         async with NoticeClient.open(profile) as stranger:
-            for call in (stranger.list(), stranger.get(id), stranger.acknowledge(id, by=PROSECUTOR)):
+            for asked in (stranger.list(), stranger.get(id), stranger.acknowledge(id, by=PROSECUTOR)):
                 with pytest.raises(Denied, match="XB-5001"):
-                    await call
+                    await asked
     assert (await table.committee.get(id)).state is State.DRAFTED

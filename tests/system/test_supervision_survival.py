@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -52,7 +52,6 @@ async def settled(table: Table) -> None:
     owed = "SELECT COUNT(*) AS n FROM outbox WHERE done = 0"
 
     async def left() -> int:
-        await asyncio.sleep(0)
         return table.owed() + int(table.city.rows(PP, owed)[0]["n"])
 
     await until(left, lambda n: n == 0)
@@ -210,8 +209,18 @@ async def say(table: Table, key: SealKey, value: Notice | Reply, *, subject: str
     return sealed
 
 
-def refusals(table: Table, agency: Agency) -> list[str]:
-    return [row["reason"] for row in table.city.rows(agency, "SELECT reason FROM refused ORDER BY at")]
+def refusals(table: Table) -> list[str]:
+    """Reasons for which the procuratorate refused something, in order."""
+    return [row["reason"] for row in table.city.rows(PP, "SELECT reason FROM refused ORDER BY rowid")]
+
+
+async def one_more(read: Callable[[], list[str]], before: int) -> str:
+    """The newest row, once there are more than `before`."""
+
+    async def look() -> list[str]:
+        return read()
+
+    return str((await until(look, lambda found: len(found) > before))[-1])
 
 
 NOTICES: list[tuple[str, dict[str, Any], str, str]] = [
@@ -246,15 +255,9 @@ async def test_a_notice_that_must_not_be_is_refused_with_its_reason_and_nothing_
         )
         if reason == "EQUIVOCATION":
             value = msgspec.structs.replace(value, id=true.id, at=true.at + 1)
+        before = len(refusals(table))
         await say(table, table.city.key(Agency(signer)), value, subject=subject)
-        wanted = refusals(table, PP)
-
-        async def told(name: str = name) -> list[str]:
-            await asyncio.sleep(0)
-            return refusals(table, PP)
-
-        wanted = await until(told, lambda found, count=len(wanted): len(found) > count or reason in found[-1:])
-        assert wanted[-1] == reason, name
+        assert await one_more(lambda: refusals(table), before) == reason, name
     assert [row["eid"] for row in table.notices()] == held
     _, matter = await table.procuratorate.get(true.demand.id if true.demand else "")
     assert matter is not None
@@ -269,11 +272,11 @@ async def test_the_same_notice_again_changes_nothing(table: Table) -> None:
     assert table.notices() == held
 
 
-def reply(id: str, of: str, **changes: Any) -> Reply:
+def reply(supervision: str, of: str, **changes: Any) -> Reply:
     """A signature such as the procuratorate would seal, but for `changes`."""
     values: dict[str, Any] = {
         "v": 1, "id": "cd" * 12, "sender": Party("lanzhou", "procuratorate", "620102"), "receiver": Node("lanzhou", "gateway"),
-        "inc": 1, "at": 1_773_100_000_000_000, "of": of, "supervision": id, "act": "acknowledge", "by": PROSECUTOR, "cause": None,
+        "inc": 1, "at": 1_773_100_000_000_000, "of": of, "supervision": supervision, "act": "acknowledge", "by": PROSECUTOR, "cause": None,
         "measures": [], "expected": "", "text": "", "scope": SCOPE,
     }  # fmt: skip
     return Reply(**{**values, **changes})
@@ -296,43 +299,31 @@ async def test_a_reply_that_must_not_be_is_refused_by_the_gateway_and_moves_noth
     of = (await table.committee.get(id)).steps[-1].eid
     subject = subjects.reply("lanzhou", PP)
     for name, changes, signer, number in REPLIES:
-        count = len(refused_by_gateway(table))
+        before = len(logged(table, "REFUSED"))
         await say(table, table.city.key(signer), reply(id, of, **changes), subject=subject)
-
-        async def told() -> list[str]:
-            await asyncio.sleep(0)
-            return refused_by_gateway(table)
-
-        found = await until(told, lambda found, count=count: len(found) > count)
-        assert found[-1] == number, name
+        assert await one_more(lambda: logged(table, "REFUSED"), before) == number, name
     assert await steps(table) == [Act.DRAFT, Act.ISSUE]
 
 
 async def test_a_true_reply_of_somebody_else_or_to_nothing_is_kept_and_logged_without_effect(table: Table) -> None:
     id, _ = await issued(table)
     of = (await table.committee.get(id)).steps[-1].eid
-    others = Party("lanzhou", "police", "620102")
-    elsewhere = Party("lanzhou", "procuratorate", "620103")
-    await say(table, table.city.key(PS), reply(id, of, sender=others), subject=subjects.reply("lanzhou", PS))
-    await say(table, table.city.key(PP), reply(id, of, sender=elsewhere), subject=subjects.reply("lanzhou", PP))
-    await say(table, table.city.key(PP), reply("2026-77", of, id="ef" * 12), subject=subjects.reply("lanzhou", PP))
-
-    async def told() -> list[str]:
-        await asyncio.sleep(0)
-        return [entry["detail"] for entry in log(table.city) if entry["kind"] == "REPLY"]
-
-    found = await until(told, lambda found: len(found) == 3)
-    assert found == [f"{id}:acknowledge:XB-7002", f"{id}:acknowledge:XB-7002", "2026-77:acknowledge:XB-7002"]
+    strangers: list[tuple[Agency, dict[str, Any]]] = [
+        (PS, {"sender": Party("lanzhou", "police", "620102")}),
+        (PP, {"sender": Party("lanzhou", "procuratorate", "620103")}),
+        (PP, {"supervision": "2026-77", "id": "ef" * 12}),
+    ]
+    for count, (agency, changes) in enumerate(strangers):
+        value = reply(**{"supervision": id, "of": of, **changes})
+        await say(table, table.city.key(agency), value, subject=subjects.reply("lanzhou", agency))
+        named = changes.get("supervision", id)
+        assert await one_more(lambda: logged(table, "REPLY"), count) == f"{named}:acknowledge:XB-7002"
     # The same number with another content: both kept, the second without effect.
     await say(table, table.city.key(PP), reply(id, of, by="OTHER1"), subject=subjects.reply("lanzhou", PP))
-
-    async def equivocal() -> list[str]:
-        await asyncio.sleep(0)
-        return [entry["kind"] for entry in log(table.city) if entry["kind"] == "EQUIVOCATION"]
-
-    await until(equivocal, lambda found: found == ["EQUIVOCATION"])
+    assert await one_more(lambda: logged(table, "EQUIVOCATION"), 0) == "XB-3003"
     assert await steps(table) == [Act.DRAFT, Act.ISSUE]
 
 
-def refused_by_gateway(table: Table) -> list[str]:
-    return [entry["detail"] for entry in log(table.city) if entry["kind"] == "REFUSED"]
+def logged(table: Table, kind: str) -> list[str]:
+    """Details of the log's entries of a kind, in order."""
+    return [entry["detail"] for entry in log(table.city) if entry["kind"] == kind]

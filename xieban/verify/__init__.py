@@ -13,6 +13,6 @@
     showing      the report for people
     command      `python xieban_verify.py bundle.zip`
 
-Only the standard library, `cryptography`, `xieban.errors` and `xieban.proof` may be imported here: `scripts/verifier_file.py` makes the one file
-`verifiers/xieban_verify.py` of them. What must not go in: network, anything that writes, any opinion on the case.
+Only the standard library, `cryptography`, `xieban.errors` and `xieban.proof` may be imported here: `scripts/verifier_file.py` makes one
+file of them, `verifiers/xieban_verify.py`. What must not go in: network, anything that writes, any opinion on the case.
 """

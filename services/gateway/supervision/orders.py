@@ -10,12 +10,11 @@ from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
 from services.gateway.log import append
 from services.gateway.supervision.desk import Desk, Order
+from services.gateway.supervision.steps import LONGEST_REPLY
 from xieban.errors import Reason, failure
 from xieban.marshal import micros
 from xieban.notice import short_text
 from xieban.supervision import Act, Dropped, officer, supervision_id
-
-LONGEST_REPLY = 30
 
 
 class Orders:

@@ -10,7 +10,6 @@ from typing import Any
 import grpc.aio
 
 from services.chassis.clock import Clock
-from services.chassis.identity import caller
 from services.gateway.reading import Reading
 from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.reading import Matter, StepLine, SupervisionReading
@@ -28,10 +27,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def add(
-    server: grpc.aio.Server, *, city: str, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock
+    server: grpc.aio.Server, *, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock
 ) -> list[str]:
     """Register the service; its full name."""
-    supervisions = SupervisionServicer(city=city, reading=reading, cases=cases, orders=orders, clock=clock)
+    supervisions = SupervisionServicer(reading=reading, cases=cases, orders=orders, clock=clock)
     supervision_pb2_grpc.add_SupervisionServiceServicer_to_server(supervisions, server)
     return [SUPERVISION_SERVICE]
 
@@ -39,8 +38,7 @@ def add(
 class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     """SupervisionService."""
 
-    def __init__(self, *, city: str, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock) -> None:
-        self._city = city
+    def __init__(self, *, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock) -> None:
         self._reading = reading
         self._cases = cases
         self._orders = orders
@@ -49,7 +47,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     async def ListSupervisions(
         self, request: supervision_pb2.ListSupervisionsRequest, context: Context
     ) -> supervision_pb2.ListSupervisionsResponse:
-        self._admit(context)
         found, token = await self._reading.page(
             state=STATES_FROM_PB.get(request.state),
             case_id=ids.case_id(request.case_id) if request.case_id else "",
@@ -63,7 +60,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     async def GetSupervision(
         self, request: supervision_pb2.GetSupervisionRequest, context: Context
     ) -> supervision_pb2.GetSupervisionResponse:
-        self._admit(context)
         matter = await self._reading.one(supervision_id(request.supervision_id))
         message = self._to_pb(matter)
         message.explanation.extend(await self._derivation(matter))
@@ -72,7 +68,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     async def IssueSupervision(
         self, request: supervision_pb2.IssueSupervisionRequest, context: Context
     ) -> supervision_pb2.IssueSupervisionResponse:
-        self._admit(context)
         given = await self._orders.give(
             request.supervision_id, Act.ISSUE, by=request.by, remark=request.remark, days=request.reply_days
         )
@@ -81,7 +76,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     async def DiscardSupervision(
         self, request: supervision_pb2.DiscardSupervisionRequest, context: Context
     ) -> supervision_pb2.DiscardSupervisionResponse:
-        self._admit(context)
         given = await self._orders.give(
             request.supervision_id,
             Act.DISCARD,
@@ -94,7 +88,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     async def ReviewReply(
         self, request: supervision_pb2.ReviewReplyRequest, context: Context
     ) -> supervision_pb2.ReviewReplyResponse:
-        self._admit(context)
         verdict = VERDICTS_FROM_PB.get(request.verdict)
         if verdict is None:
             raise failure(Reason.FIELD_INVALID, field="verdict", detail="应为办结、退回补充或者升级")
@@ -109,11 +102,6 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
         except NotFound:
             return ()
         return timeline.derivations.get(matter.supervision.key, ())
-
-    def _admit(self, context: Context) -> None:
-        peer = caller(context)
-        if (peer.city, peer.agency, peer.role) != (self._city, "gateway", "committee"):
-            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
 
     def _to_pb(self, matter: Matter) -> supervision_pb2.Supervision:
         found, law, now = matter.supervision, rule(matter.supervision.rule), micros(self._clock.now())

@@ -8,8 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from services.gateway.clocks import Key, Limit
+from xieban.errors import Reason, failure
+from xieban.notice import LONGEST_LEVEL_NAME, short_text
 from xieban.supervision import OPEN, Act, State, Terms, heard, reply_term, step
 from xieban.timelimits import Calendar
+
+LONGEST_REPLY = 30
+"""Working days that an officer or an operator may set for a reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,17 @@ def drafted(limit: Limit, *, id: str, now: int) -> Supervision:
     )  # fmt: skip
 
 
+def checked(terms: Terms) -> Terms:
+    """The operator's terms. Errors: CONFIG_INVALID."""
+    names = [short_text(name, field="levels", limit=LONGEST_LEVEL_NAME) for name in terms.levels]
+    if tuple(names) != terms.levels or not all(names) or not names:
+        raise failure(Reason.CONFIG_INVALID, file="supervision", detail="levels 至少一级，名称不得为空或者首尾有空白")
+    if not 1 <= terms.reply_days <= LONGEST_REPLY or not 0 <= terms.remind_days < terms.reply_days:
+        detail = f"reply_days 应为 1 至 {LONGEST_REPLY} 个工作日，remind_days 应少于 reply_days"
+        raise failure(Reason.CONFIG_INVALID, file="supervision", detail=detail)
+    return terms
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the gateway goes by: the operator's terms, and the calendar that limits are reckoned with."""
@@ -105,7 +121,7 @@ class Rules:
         return min((at for at in (supervision.remind_at, over) if at is not None), default=None)
 
     def due(self, supervision: Supervision, *, now: int) -> Act | None:
-        """The step that time has brought by `now`. A reminder of a limit that is over already is not given."""
+        """The step that time has brought by `now`. What has gone up a level already is not reminded of."""
         at = self.next_at(supervision)
         if at is None or at > now:
             return None

@@ -79,6 +79,8 @@ def test_of_a_compromised_key_everything_from_the_index_of_the_theft_on_is_refus
     assert verdict(directory, POLICE, index=24) is None
     for index in (25, 39, 40, None):
         assert verdict(directory, POLICE, index=index) is Reason.KEY_OUT_OF_SPAN
+    assert [row.id for row in chain.last.value.of_use(Seal, at=24)] == sorted([POLICE.keyid, COURT.keyid])
+    assert [row.id for row in chain.last.value.of_use(Seal, at=25)] == [COURT.keyid]
 
 
 def test_a_revocation_beats_an_overlap_that_was_announced_before() -> None:

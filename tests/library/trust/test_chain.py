@@ -173,6 +173,12 @@ def test_a_version_that_does_not_follow_the_one_before_is_refused_whoever_signed
     assert refused(lambda: parse(forged(chain, **changes), pins=pins(chain))).reason is Reason.TRUST_BROKEN
 
 
+def test_a_version_is_in_force_no_earlier_than_the_one_before_it() -> None:
+    with pytest.raises(XiebanError) as raised:
+        revoke(second(), id=COURT.keyid, reason="lost", from_index=10, issue=issue(39))
+    assert raised.value.reason is Reason.TRUST_BROKEN
+
+
 def test_a_file_that_does_not_begin_with_the_first_version_is_refused() -> None:
     chain = second()
     assert refused(lambda: parse(spell([chain.last.sealed]), pins=None)).reason is Reason.TRUST_BROKEN

@@ -87,14 +87,14 @@ class Script:
         stage: str = "S10_investigation",
         outcome: str = "",
         re: Sequence[str] = (),
-        acts: Sequence[tuple[str, str]] = (),
+        acts: Sequence[tuple[str, ...]] = (),
         clocks: Sequence[ClockAct] = (),
         pages: int = 12,
         division: str = DIVISION,
         to_division: str = "",
         id: str = "",
     ) -> str:
-        """Seal a header; returns its eid."""
+        """Seal a header; returns its eid. An act is (what, when), of P1, or (what, when, person)."""
         self._count += 1
         seq, prev = self._lanes.get((case, sender, receiver), (0, ""))
         known = table().acts
@@ -115,11 +115,11 @@ class Script:
                 Act(
                     what=what,
                     at=at(day),
-                    person="P1",
+                    person=person[0] if person else "P1",
                     custody=known[what].custody if what in known else None,
                     derived=False,
                 )
-                for what, day in acts
+                for what, day, *person in acts
             ],
             sent_at=at(when),
             dossier=Commitment(commit="ab" * 32, files=3, bytes=4096, pages=pages),
