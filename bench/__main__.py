@@ -1,6 +1,7 @@
-"""`make bench`: rounds of the exchange and of its floors in turn, medians as a table and as JSON.
+"""`make bench`: rounds of the exchange and of its floors in turn, then of the limits and of the log; medians as a table and as JSON.
 
-python -m bench [--rounds 5] [--burst 2000] [--sequential 200] [--json FILE]
+python -m bench [--only exchange|limits|log] [--rounds 5] [--burst 2000] [--sequential 200] [--open 1000000]
+                [--entries 1000000] [--json FILE]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import floors
+from bench import floors, limits, proof
 from bench.exchange import sender
 from services.chassis.bus import Bus
 from services.chassis.clock import SystemClock
@@ -99,11 +100,17 @@ async def rounds(count: int, *, burst: int, sequential: int, folder: Path) -> di
 def table(figures: dict[str, list[float]]) -> str:
     """Median [min … max] of each figure, as a Markdown table."""
     lines = ["| figure | median | min … max | bar |", "| --- | ---: | ---: | --- |"]
-    for name, (title, bar) in ROWS.items():
+    for name, (title, bar) in (ROWS | limits.ROWS | proof.ROWS).items():
+        if name not in figures:
+            continue
         values = figures[name]
         shown = f"| {title} | {_number(statistics.median(values))} | {_number(min(values))} … {_number(max(values))} | {bar} |"
         lines.append(shown)
     return "\n".join(lines)
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _p99(values: list[float]) -> float:
@@ -127,18 +134,29 @@ def _ports() -> Ports:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", choices=("exchange", "limits", "log"), default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--burst", type=int, default=2000)
     parser.add_argument("--sequential", type=int, default=200)
+    parser.add_argument("--open", type=int, default=1_000_000, help="open limits that the gateway watches")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the log that proofs are made in")
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
     chosen = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="xieban-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        figures = runner.run(
-            rounds(chosen.rounds, burst=chosen.burst, sequential=chosen.sequential, folder=Path(folder))
-        )
+        figures: dict[str, list[float]] = {}
+        if chosen.only in ("", "exchange"):
+            figures |= runner.run(
+                rounds(chosen.rounds, burst=chosen.burst, sequential=chosen.sequential, folder=Path(folder))
+            )
+        if chosen.only in ("", "limits"):
+            figures |= runner.run(
+                limits.rounds(chosen.rounds, folder=Path(folder), open_limits=chosen.open, tell=_aside)
+            )
+        if chosen.only in ("", "log"):
+            figures |= runner.run(proof.rounds(chosen.rounds, folder=Path(folder), entries=chosen.entries, tell=_aside))
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(

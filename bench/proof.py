@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from services.chassis.database import Database, Transaction
 from services.gateway import log
 from services.gateway.app import MIGRATIONS
 from services.gateway.log import Note
-from services.gateway.log_servicer import prove
 from xieban.proof import checkpoint, merkle, note, tlogproof
 from xieban.proof.checkpoint import Checkpoint, Policy
 from xieban.proof.note import Algorithm, SigningKey
@@ -21,17 +20,42 @@ from xieban.proof.note import Algorithm, SigningKey
 ORIGIN = "xieban.lanzhou/log"
 FILL = 5_000  # entries a transaction while the log is being filled
 SAMPLES = 500
+DAY = 100_000  # entries a busy city writes in a day
+ROWS = {
+    "append_one": ("log entries/s, one a transaction, durable", ""),
+    "append_64": ("log entries/s, 64 a transaction, durable", "≥ 1,500"),
+    "prove_tenth_ms": ("an inclusion proof, ms, a tenth of the entries", ""),
+    "prove_ms": ("an inclusion proof, ms, all entries", ""),
+    "verify_ms": ("a proof verified from its text, ms, all entries", "≤ 50"),
+    "reread_s": ("a day's log of 100,000 entries checked against leaves and root, s", "≤ 30"),
+}
 NOTE = Note("LODGED", "A6201020000002026030001", "0" * 64, "prosecution_transfer")
 
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """Seconds a proof, a verification and a verification from the proof's text; `entries` in the log; its file in bytes."""
+    """Seconds a proof, a verification and a verification from the proof's text; `entries` in the log."""
 
     made: float
     verified: float
     entries: int
-    file: int
+
+
+async def rounds(count: int, *, folder: Path, entries: int, tell: Callable[[str], None]) -> dict[str, list[float]]:
+    """Every figure of every round; the logs are filled once."""
+    figures: dict[str, list[float]] = {name: [] for name in ROWS}
+    day, tenth, whole = [await fill(folder, entries=size) for size in (DAY, entries // 10 + FILL, entries)]
+    tell(f"a log of {entries:,} entries")
+    for number in range(count):
+        figures["append_one"].append(await append(folder / f"{number}", count=1_000, batch=1))
+        figures["append_64"].append(await append(folder / f"{number}", count=20_000, batch=64))
+        figures["prove_tenth_ms"].append(1000 * (await proofs(tenth)).made)
+        large = await proofs(whole)
+        figures["prove_ms"].append(1000 * large.made)
+        figures["verify_ms"].append(1000 * large.verified)
+        figures["reread_s"].append(await reread(day))
+        tell(f"log {number + 1}/{count}: {figures['append_64'][-1]:,.0f} entries/s")
+    return figures
 
 
 async def append(folder: Path, *, count: int, batch: int) -> float:
@@ -69,13 +93,15 @@ async def proofs(file: Path) -> Proofs:
         data = note.Note(tree.text, signatures).encode()
         positions = [1 + number * (count - 1) // (SAMPLES - 1) for number in range(SAMPLES)]
         begun = clock.ticks()
-        made = await database.read(lambda tx: [prove(tx, position, count, data) for position in positions])
+        made = await database.read(
+            lambda tx: [log.prove(tx, position, count=count, checkpoint=data) for position in positions]
+        )
         made_in = clock.ticks() - begun
         leaves = await database.read(lambda tx: list(_leaves(tx, positions)))
     begun = clock.ticks()
     for leaf, proof in zip(leaves, made, strict=True):
         tlogproof.decode(proof).verify(leaf, policy)
-    return Proofs(made_in / SAMPLES, (clock.ticks() - begun) / SAMPLES, count, file.stat().st_size)
+    return Proofs(made_in / SAMPLES, (clock.ticks() - begun) / SAMPLES, count)
 
 
 async def reread(file: Path) -> float:

@@ -263,6 +263,7 @@ def _client(home: Home, name: str, uri: str, agency: str, target: Agency, author
         "certificate": "certificate.pem",
         "key": "key.pem",
         "ca": "ca.pem",
+        "gateway": f"{HOST}:{home.ports.of(Agency.GATEWAY)}",
     }
     (place / "profile.toml").write_text(toml(settings), encoding="utf-8")
 
@@ -322,6 +323,7 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None, pins: Pi
         settings["witnesses"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     else:
         settings["witness_key"] = "witness.key"
+        settings["gateway"] = f"{HOST}:{home.ports.of(Agency.GATEWAY)}"
         settings["peers"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     if sandbox_start is not None:
         settings["sandbox"] = {"clock": "clock", "start": sandbox_start.isoformat()}

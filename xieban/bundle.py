@@ -96,9 +96,7 @@ def mark_name(mark: str) -> str:
     return f"marks/{mark}"
 
 
-def dossier_members(
-    eid: str, *, salt: bytes, manifest: bytes, contents: Sequence[bytes] = ()
-) -> dict[str, bytes]:
+def dossier_members(eid: str, *, salt: bytes, manifest: bytes, contents: Sequence[bytes] = ()) -> dict[str, bytes]:
     """A dossier's members; its files only if given."""
     members = {f"dossiers/{eid}/salt": salt, f"dossiers/{eid}/manifest.json": manifest}
     return members | {f"dossiers/{eid}/files/{number:03}": data for number, data in enumerate(contents, start=1)}

@@ -29,6 +29,8 @@ from xieban import marshal, views
 from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, Unreachable, XiebanError, failure
 from xieban.handoff import State
+from xieban.lookup import Purpose
+from xieban.lookup_views import PURPOSES, LookupView, lookup_from_pb
 from xieban.rpcstatus import error_from_rpc
 from xieban.wire.v1 import (
     case_pb2,
@@ -75,6 +77,8 @@ class Profile:
     key: Path
     ca: Path
     server_name: str
+    gateway: str = ""
+    """Where the city's gateway is, for an agency that wants proofs of it."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -88,12 +92,21 @@ class Profile:
             raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 不是有效的 TOML") from error
         names = ("target", "city", "agency", "certificate", "key", "ca", "server_name")
         wrong = [name for name in names if not isinstance(table.get(name), str)] + [
-            name for name in table if name not in names
+            name for name in table if name not in names and (name, type(table[name])) != ("gateway", str)
         ]
         if wrong:
             raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 中的 {wrong[0]} 缺失、不是文字或者不认识")
         paths = {name: (folder / table[name]).resolve() for name in ("certificate", "key", "ca")}
         return cls(**{**table, **paths})
+
+    def at_gateway(self) -> Self:
+        """The same caller's way to the gateway. Errors: CLIENT_UNCONFIGURED when the profile does not say where that is."""
+        name = f"xieban.{Agency.GATEWAY}"
+        if self.server_name == name:
+            return self
+        if not self.gateway:
+            raise failure(Reason.CLIENT_UNCONFIGURED, detail="profile.toml 没有写监督网关的地址（gateway）")
+        return replace(self, target=self.gateway, server_name=name)
 
     def channel(self) -> grpc.aio.Channel:
         """Connects lazily. Errors: CLIENT_UNCONFIGURED when a certificate file cannot be read."""
@@ -269,9 +282,9 @@ class OversightClient(Caller):
         answer = await self._call(self._stub.ListOverseenCases, request, repeatable=True)
         return tuple(views.overseen_case_from_pb(row) for row in answer.cases), answer.next_page_token
 
-    async def timeline(self, case_id: str) -> views.TimelineView:
-        """Errors: CASE_NOT_FOUND."""
-        request = oversight_pb2.GetTimelineRequest(case_id=case_id)
+    async def timeline(self, case_id: str, *, purpose: Purpose, officer: str = "") -> views.TimelineView:
+        """One case. Who looked (`officer`: a number, never a name) and why is logged, each time. Errors: CASE_NOT_FOUND, FIELD_INVALID."""
+        request = oversight_pb2.GetTimelineRequest(case_id=case_id, purpose=PURPOSES[purpose], officer=officer)
         return views.timeline_from_pb(await self._call(self._stub.GetTimeline, request, repeatable=True))
 
     async def limits(self, page: Page | None = None, *, state: str = "") -> tuple[tuple[views.LimitView, ...], str]:
@@ -282,15 +295,27 @@ class OversightClient(Caller):
         return tuple(views.limit_from_pb(row) for row in answer.limits), answer.next_page_token
 
     async def forecast(
-        self, page: Page | None = None, *, until: datetime, case_id: str = ""
+        self,
+        page: Page | None = None,
+        *,
+        until: datetime,
+        case_id: str = "",
+        purpose: Purpose | None = None,
+        officer: str = "",
     ) -> tuple[tuple[views.ForecastView, ...], str]:
-        """A dry run: what the passing of time alone will have recorded by `until`, in order of time. Nothing is recorded by asking.
+        """A dry run: what the passing of time alone will have recorded by `until`, in order of time. Nothing of it is recorded by asking.
 
-        Errors: FIELD_INVALID for a time that is past, CASE_NOT_FOUND.
+        With `case_id` a look at that case, logged with its `purpose`.
+        Errors: FIELD_INVALID for a time that is past, CASE_NOT_FOUND, PURPOSE_MISSING.
         """
         at = page or Page()
         request = oversight_pb2.ForecastLimitsRequest(
-            until_time=views.time_to_pb(until), case_id=case_id, page_size=at.size, page_token=at.token
+            until_time=views.time_to_pb(until),
+            case_id=case_id,
+            page_size=at.size,
+            page_token=at.token,
+            purpose=PURPOSES[purpose] if purpose else oversight_pb2.LOOKUP_PURPOSE_UNSPECIFIED,
+            officer=officer,
         )
         answer = await self._call(self._stub.ForecastLimits, request, repeatable=True)
         return tuple(views.forecast_from_pb(row) for row in answer.entries), answer.next_page_token
@@ -300,6 +325,14 @@ class OversightClient(Caller):
         request = oversight_pb2.ListLogEntriesRequest(after_index=after, page_size=size)
         answer = await self._call(self._stub.ListLogEntries, request, repeatable=True)
         return tuple(views.log_entry_from_pb(row) for row in answer.entries)
+
+    async def lookups(self, case_id: str, page: Page | None = None) -> tuple[tuple[LookupView, ...], str]:
+        """Who looked at a case and why, newest first. Also for a party to the case, whose profile leads to the gateway
+        (`Profile.at_gateway`). Errors: CASE_NOT_FOUND."""
+        at = page or Page()
+        request = oversight_pb2.ListLookupsRequest(case_id=case_id, page_size=at.size, page_token=at.token)
+        answer = await self._call(self._stub.ListLookups, request, repeatable=True)
+        return tuple(lookup_from_pb(row) for row in answer.lookups), answer.next_page_token
 
     async def summary(self) -> views.SummaryView:
         answer = await self._call(self._stub.GetSummary, oversight_pb2.GetSummaryRequest(), repeatable=True)

@@ -418,6 +418,23 @@ class Reason(Enum):
         "本机存储空间已满",
         "清理或扩充磁盘；已收下的内容没有丢失，腾出空间后自动继续",
     )
+    DATABASE_IN_USE = Text(
+        "XB-5011",
+        NotAllowed,
+        "操作未执行",
+        "数据库 {file} 正由另一个进程使用",
+        "先停止该节点；备份（backup）和检查（fsck）不需要停",
+    )
+    BACKUP_INVALID = Text(
+        "XB-5012", InvalidInput, "备份没有采用，现有文件没有改动", "{file}：{detail}", "换用另一份备份"
+    )
+    DATABASE_AHEAD = Text(
+        "XB-5013",
+        NotAllowed,
+        "恢复没有执行，现有文件没有改动",
+        "现有数据库 {file} 比备份新：{detail}",
+        "确需退回的加 --force 重做；现有数据库改名留存，不会删除",
+    )
     DEFECT = Text("XB-5999", Broken, "平台内部出错", "出现未预料的情况，已记录（{trace}）", "把编号和时间告诉运维人员")
     # --- 6xxx the command line
     FILE_UNREADABLE = Text("XB-6001", InvalidInput, "命令没有执行", "文件 {file} 无法读取：{detail}", "核对路径和权限")
@@ -462,6 +479,13 @@ class Reason(Enum):
         "操作未执行",
         "督办 {supervision} 已经升至最高一级（{whom}）",
         "办结、退回补充，或者提交协调会",
+    )
+    PURPOSE_MISSING = Text(
+        "XB-7007",
+        InvalidInput,
+        "案件没有打开",
+        "查看案件应当写明事由，为下列之一：{purposes}",
+        "写明事由后重新查看；查看的时间、事由和身份记入监督日志，办案机关可以看到",
     )
 
     @property

@@ -73,6 +73,16 @@ OCCASIONS: Final = {
 """The notice that tells of a step of the gateway."""
 
 
+Colour = Literal["yellow", "red"]
+
+
+def colour(rung: str) -> Colour:
+    """Of a warning: red, or three days and fewer, is red."""
+    if rung.startswith("d"):
+        return "red" if int(rung[1:]) <= 3 else "yellow"
+    return "red" if rung == "red" else "yellow"
+
+
 class Basis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What had to be done in time, and where its reckoning can be followed: the run of `rule` that statement `start` began in the case.
 
@@ -151,6 +161,7 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scope: Item
 
 
+_RUNG = re.compile(r"yellow|red|d[1-9][0-9]{0,4}")
 _RESIDENT_NUMBER = re.compile(r"(?<![0-9A-Za-z])\d{17}[0-9Xx](?![0-9A-Za-z])")
 
 
@@ -188,6 +199,7 @@ def check_notice(notice: Notice) -> None:
     _sound(notice.basis.kind == "statute" or notice.occasion in (Occasion.WARNING, Occasion.UNMET), "basis")
     _sound(notice.basis.kind == "target" or notice.occasion is not Occasion.UNMET, "basis")
     _sound(bool(notice.rung) == (notice.occasion is Occasion.WARNING), "rung")
+    _sound(not notice.rung or _RUNG.fullmatch(notice.rung) is not None, "rung")
     if demand is not None:
         _sound(demand.step >= 1 and demand.level >= 1, "demand")
         _sound(short_text(demand.remark, field="remark") == demand.remark, "remark")
@@ -197,7 +209,7 @@ def check_notice(notice: Notice) -> None:
 def check_reply(reply: Reply) -> None:
     """What its schema cannot say. Errors: FIELD_INVALID and those of `short_text`."""
     _sound(reply.scope == SCOPE, "scope")
-    if reply.act == Act.EXPLAIN:
+    if reply.act == "explain":
         check_explanation(reply.cause, reply.measures, reply.expected, reply.text)
     else:
         _sound((reply.cause, reply.measures, reply.expected, reply.text) == (None, [], "", ""), "act")

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from xieban import marshal, views
 from xieban.agency import Office, office
-from xieban.notice import Notice, Occasion, Reply
+from xieban.notice import Notice, Occasion, Reply, colour
 from xieban.supervision import Act, Cause, Dropped, Measure, State
 from xieban.timelimits import RULES
 from xieban.wire.v1 import handoff_pb2, notice_pb2, supervision_pb2
@@ -173,7 +173,7 @@ def notice_to_pb(notice: Notice, *, eid: str, received_at: int, cursor: int) -> 
         due=basis.due,
         safe_due=basis.safe_due,
         rung=notice.rung,
-        colour=colour(notice.rung),
+        colour=colour(notice.rung) if notice.rung else "",
         sent_time=marshal.time_to_pb(notice.at),
         received_time=marshal.time_to_pb(received_at),
         cursor=cursor,
@@ -289,13 +289,6 @@ def supervision_from_pb(message: supervision_pb2.Supervision) -> SupervisionView
         steps=tuple(map(_step_from_pb, message.steps)),
         explanation=tuple(message.explanation),
     )
-
-
-def colour(rung: str) -> str:
-    """red or yellow for the rung of a warning (days up to three are red), empty for no rung."""
-    if not rung:
-        return ""
-    return "red" if rung == "red" or (rung[:1] == "d" and rung[1:].isdecimal() and int(rung[1:]) <= 3) else "yellow"
 
 
 def _step_from_pb(message: supervision_pb2.SupervisionStep) -> StepView:

@@ -18,7 +18,7 @@ from xieban.errors import Reason, failure
 from xieban.ids import Eid, KeyId
 from xieban.keys import DEFAULT, AlgorithmName, PrivateKey, PublicKey, algorithm, keyid
 
-StatementType = Literal["header", "receipt", "ticket", "notice", "reply"]
+StatementType = Literal["header", "receipt", "ticket", "notice", "reply", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Directory:
         """Check that `agency` of `city` signed these bytes; returns the key's entry.
 
         `index` is the place in the supervision log of what is signed, where it is known.
-        Errors: MESSAGE_TOO_LARGE, KEY_UNKNOWN (no such key, or another agency's), KEY_OUT_OF_SPAN, SEAL_INVALID, ALGORITHM_MISSING.
+        Errors: MESSAGE_TOO_LARGE, KEY_UNKNOWN (no such key, or another agency's), SEAL_INVALID, KEY_OUT_OF_SPAN (the signature holds, but
+        not there), ALGORITHM_MISSING.
         """
         if len(sealed.payload) > MAX_PAYLOAD:
             raise failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=len(sealed.payload), limit=MAX_PAYLOAD)
@@ -115,14 +116,18 @@ class Directory:
         found = self._keys.get(signature.keyid)
         if found is None or (found.city, found.agency) != (city, agency):
             raise failure(Reason.KEY_UNKNOWN, keyid=signature.keyid[:16], agency=agency)
+        if not found.key.holds(signature.sig, sealed.signed):
+            raise failure(Reason.SEAL_INVALID)
         if self._at is not None:
             at = self._at if index is None else index
             if not found.covers(at):
                 why = "尚未启用" if at < found.from_index else _ENDED[found.ended]
                 raise failure(Reason.KEY_OUT_OF_SPAN, keyid=signature.keyid[:16], index=at, detail=why)
-        if not found.key.holds(signature.sig, sealed.signed):
-            raise failure(Reason.SEAL_INVALID)
         return found
+
+    def archive(self) -> Directory:
+        """The same keys, judging no index."""
+        return Directory(self._keys.values(), at=None)
 
 
 _ENDED = {"retired": "已经停用", "revoked": "已经吊销"}

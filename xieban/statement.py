@@ -22,10 +22,13 @@ from xieban.handoff import (
 )
 from xieban.marshal import sealed_from_bytes
 from xieban.notice import KEPT, NOTICE_VERSION, Notice, Reply, check_notice, check_reply
+from xieban.reconcile import SUMMARY_VERSION, Summary
 from xieban.seal import Directory, Sealed, SealKey, StatementType
 from xieban.subjects import Address
 
-_WHAT = {"handoff": "header", "receipt": "receipt", "ticket": "ticket", "notice": "notice", "reply": "reply"}
+_WHAT = {
+    "handoff": "header", "receipt": "receipt", "ticket": "ticket", "notice": "notice", "reply": "reply", "summary": "summary",
+}  # fmt: skip
 
 
 def open_header(
@@ -98,6 +101,17 @@ def open_reply(
     return sealed, reply
 
 
+def open_summary(data: bytes, *, city: str, sender: str, receiver: str, directory: Directory) -> Summary:
+    """A node's word on what it holds, as it answered a question. Errors as for `open_header`."""
+    address = Address(city=city, what="summary", sender=sender, receiver=receiver)
+    sealed = _open_whole(data, address=address, directory=directory)
+    summary = canonical.decode(sealed.payload, Summary)
+    ends = (summary.sender.city, summary.sender.agency, summary.receiver.city, summary.receiver.agency)
+    _match(ends == (city, sender, city, receiver), "from/to")
+    _match(summary.v == SUMMARY_VERSION, "v")
+    return summary
+
+
 def seal_header(header: Header, key: SealKey) -> Sealed:
     """Errors: MESSAGE_TOO_LARGE."""
     return _seal("header", header, key)
@@ -125,7 +139,12 @@ def seal_reply(reply: Reply, key: SealKey) -> Sealed:
     return _seal("reply", reply, key)
 
 
-def _seal(what: StatementType, value: Header | Receipt | Ticket | Notice | Reply, key: SealKey) -> Sealed:
+def seal_summary(summary: Summary, key: SealKey) -> Sealed:
+    """Errors: MESSAGE_TOO_LARGE."""
+    return _seal("summary", summary, key)
+
+
+def _seal(what: StatementType, value: Header | Receipt | Ticket | Notice | Reply | Summary, key: SealKey) -> Sealed:
     payload = canonical.encode(value)
     if len(payload) > canonical.MAX_PAYLOAD:
         raise failure(Reason.MESSAGE_TOO_LARGE, what="报文", size=len(payload), limit=canonical.MAX_PAYLOAD)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
 import msgspec
 
 from services.access import Here, guard
-from services.agency import notice_servicer, store
+from services.agency import notice_servicer, reconciling, store
 from services.agency.cosigning import SERVICE as WITNESS_SERVICE
 from services.agency.cosigning import WitnessServicer
 from services.agency.desk import Desk
@@ -33,16 +34,18 @@ from services.chassis.clock import Sandbox, SandboxClock, SystemClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database, Row
 from services.chassis.lifecycle import Process, run
+from services.chassis.lock import alone
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
 from services.chassis.telemetry import Telemetry
+from services.reconcile.nightly import Settings
 from services.relay import Parcel, Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
 from services.trusted import Own, Trust, note_key
 from services.trusted import load as load_trust
 from xieban import subjects
-from xieban.agency import city
+from xieban.agency import Agency, city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
 from xieban.trust import policy as trust_policy
 from xieban.trust import witness_name
@@ -53,7 +56,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One agency node. `peers` are gRPC targets by agency; paths are relative to the file."""
+    """One agency node. `peers` are gRPC targets by agency, `gateway` the gateway's; paths are relative to the file."""
 
     city: str
     listen: str
@@ -65,9 +68,11 @@ class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls
     peers: dict[str, str]
     witness_key: Path
+    gateway: str = ""
     seal_key_passphrase: Path | None = None
     sandbox: Sandbox | None = None
     telemetry: Telemetry = Telemetry()
+    reconcile: Settings = Settings()
     development: bool = False
     log_level: str = "INFO"
 
@@ -96,6 +101,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     trusted = load_trust(config.trust, city=token, agency=agency, own=own, seen=seen, now=SystemClock().now())
     directory, key = trusted.directory, trusted.key
 
+    process.stack.enter_context(alone(config.database))
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
     inc = await database.write(store.incarnation)
@@ -150,6 +156,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     puller.add(to_pull)
     relay.carry(pending_parcels(me, owed))
     orders = Batcher(Sending(desk).act)
+    words = Batcher(noticing.act)
     consumer = subjects.consumer(token, agency)
     intake = Intake(receiving=receiving, hearing=hearing, noticing=noticing, max_deliver=consumer.max_deliver)
     collector = Collector(directory=directory, clock=clock, finish=hearing.finish, linger=linger)
@@ -161,6 +168,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(issuer.run(), name="issue-tickets")
     process.tasks.create_task(collector.run(), name="collect-tickets")
     process.tasks.create_task(orders.run(), name="orders")
+    process.tasks.create_task(words.run(), name="words")
     process.tasks.create_task(bus.consume(consumer, intake.batch), name="consume")
 
     server = RpcServer(
@@ -176,7 +184,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     )
     case_pb2_grpc.add_CaseServiceServicer_to_server(CaseServicer(database=database), server.server)
     dossier_pb2_grpc.add_DossierServiceServicer_to_server(DossierServicer(database=database), server.server)
-    names.append(notice_servicer.add(server.server, database=database, noticing=noticing, bell=bell))
+    names.append(notice_servicer.add(server.server, database=database, words=words, bell=bell))
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
 
@@ -193,7 +201,26 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     witness = Witness(database, log=policy.log, key=cosigner, clock=clock)
     log_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(witness), server.server)
     names.append(WITNESS_SERVICE)
+    counterparts = dict(peers)
+    if config.gateway:
+        counterparts[Agency.GATEWAY] = channel(config.gateway, tls=config.tls, agency=Agency.GATEWAY)
+        process.stack.push_async_callback(counterparts[Agency.GATEWAY].close)
+    service, reconciled = reconciling.add(
+        server.server,
+        me=me,
+        database=database,
+        directory=directory,
+        clock=clock,
+        settings=config.reconcile,
+        channels=counterparts,
+        parcels=partial(pending_parcels, me),
+        carry=relay.carry,
+        witnessed=witness.held,
+    )
+    names.append(service)
+    process.tasks.create_task(reconciled.nightly.run(), name="reconcile")
     process.stack.push_async_callback(server.stop)
+    process.stack.callback(bell.end)  # streams of waiting readers end first, or the server would wait for them
     return await server.start(config.listen, services=names)
 
 

@@ -23,8 +23,8 @@ from xieban.handoff import (
     ClockEffect,
     Defect,
     Fact,
-    StatedDue,
     State,
+    StatedDue,
 )
 from xieban.ids import case_id, eid, person_tag
 from xieban.marshal import dossier_from_pb, office_from_pb, time_from_pb, time_to_pb

@@ -1,6 +1,7 @@
 """Dossiers between two agencies: the sender serves them, the receiver pulls and proves them.
 
-A node serves a dossier only to the node it was addressed to, by the identity in the caller's certificate. The gateway asks in vain.
+A node serves a dossier only to the node it was addressed to, by the identity in the caller's certificate, and what it holds itself to
+systems of its own agency. The gateway asks in vain.
 """
 
 from __future__ import annotations
@@ -62,6 +63,19 @@ class DossierServicer(dossier_pb2_grpc.DossierServiceServicer):
                 yield message
         if missing:
             raise failure(Reason.HANDOFF_NOT_FOUND, handoff=missing[:16])
+
+    async def ExportDossiers(
+        self, request: dossier_pb2.ExportDossiersRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[dossier_pb2.ExportDossiersResponse]:
+        if len(request.eids) > MAX_PULL * 2:
+            raise failure(Reason.FIELD_INVALID, field="eids", detail=f"一次最多 {MAX_PULL * 2} 份")
+        wanted = [checked_eid(one) for one in request.eids]
+        for start in range(0, len(wanted), MAX_READ):
+            held = await self._database.read(partial(_held, eids=wanted[start : start + MAX_READ]))
+            for one in held.values():
+                if not request.with_contents:
+                    one.ClearField("contents")
+                yield dossier_pb2.ExportDossiersResponse(dossier=one)
 
 
 class Puller:
@@ -139,7 +153,11 @@ class Puller:
 
 
 def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str, dossier_pb2.PackedDossier]:
-    found = store.dossiers(tx, store.handoffs_sent_to(tx, eids, agency=agency))
+    return _held(tx, eids=store.handoffs_sent_to(tx, eids, agency=agency))
+
+
+def _held(tx: Transaction, *, eids: Sequence[str]) -> dict[str, dossier_pb2.PackedDossier]:
+    found = store.dossiers(tx, eids)
     return {
         eid: dossier_pb2.PackedDossier(eid=eid, salt=salt, manifest=manifest, contents=contents)
         for eid, (salt, manifest, contents) in found.items()

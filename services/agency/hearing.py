@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from services.agency import store
 from services.agency.desk import Arrival, Desk
 from services.agency.receiving import digest_of
+from services.agency.repeats import reopened
 from services.agency.work import Work
 from services.chassis import faults
 from services.chassis.database import Transaction
 from services.relay import Parcel
 from services.tickets import Finished
-from xieban.errors import XiebanError
+from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Receipt
 from xieban.marshal import micros
-from xieban.seal import Sealed
+from xieban.seal import Directory, Sealed
 from xieban.statement import open_receipt
 from xieban.subjects import parse
 
@@ -29,14 +30,19 @@ class Hearing:
     async def hear(self, arrivals: Sequence[Arrival]) -> None:
         """Take receipts about what we sent, then tell their author that we hold them."""
         opened: list[tuple[Arrival, Sealed, Receipt]] = []
+        refused: list[tuple[Arrival, XiebanError]] = []
         for arrival in arrivals:
             address = parse(arrival.subject)
             if address is None or address.city != self._desk.me.city:
                 continue
             try:
-                opened.append((arrival, *open_receipt(arrival.data, address=address, directory=self._desk.directory)))
+                opened.append((arrival, *_open(arrival, self._desk.directory)))
             except XiebanError as error:
-                await self._refuse_receipt(arrival, error)
+                refused.append((arrival, error))
+        again, refused = await reopened(self._desk, refused, open=_open, known=store.receipts_known)
+        opened += [(arrival, *value) for arrival, value in again]
+        for arrival, reason in refused:
+            await self._refuse_receipt(arrival, reason)
         self._desk.done(*await self._desk.database.write(lambda tx: self._hear_all(tx, opened)))
         held: dict[str, list[str]] = {}
         for _, sealed, receipt in opened:
@@ -77,3 +83,10 @@ class Hearing:
         """Outbox rows whose audience has given its word in a ticket."""
         await self._desk.database.write(lambda tx: tx.many(*store.outbox_finish(rows)))
         self._desk.finished(rows)
+
+
+def _open(arrival: Arrival, directory: Directory) -> tuple[Sealed, Receipt]:
+    address = parse(arrival.subject)
+    if address is None:
+        raise failure(Reason.FIELD_INVALID, field="subject", detail="通道名称不合规范")
+    return open_receipt(arrival.data, address=address, directory=directory)

@@ -10,8 +10,9 @@ import grpc.aio
 
 from services.agency import notices
 from services.agency.notices import Held, Matter
-from services.agency.noticing import Noticing, Word
+from services.agency.noticing import Word
 from services.agency.servicer import page_size, position
+from services.chassis.batch import Batcher
 from services.chassis.bell import Bell
 from services.chassis.database import Database, Transaction
 from xieban.errors import Reason, XiebanError, failure
@@ -25,9 +26,9 @@ WATCH_PAGE = 100
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def add(server: grpc.aio.Server, *, database: Database, noticing: Noticing, bell: Bell) -> str:
+def add(server: grpc.aio.Server, *, database: Database, words: Batcher[Word, Matter], bell: Bell) -> str:
     """Register the service; its full name."""
-    servicer = NoticeServicer(database=database, noticing=noticing, bell=bell)
+    servicer = NoticeServicer(database=database, words=words, bell=bell)
     notice_pb2_grpc.add_NoticeServiceServicer_to_server(servicer, server)
     return NOTICE_SERVICE
 
@@ -35,9 +36,9 @@ def add(server: grpc.aio.Server, *, database: Database, noticing: Noticing, bell
 class NoticeServicer(notice_pb2_grpc.NoticeServiceServicer):
     """NoticeService."""
 
-    def __init__(self, *, database: Database, noticing: Noticing, bell: Bell) -> None:
+    def __init__(self, *, database: Database, words: Batcher[Word, Matter], bell: Bell) -> None:
         self._database = database
-        self._noticing = noticing
+        self._words = words
         self._bell = bell
 
     async def ListNotices(
@@ -89,7 +90,7 @@ class NoticeServicer(notice_pb2_grpc.NoticeServiceServicer):
         self, request: notice_pb2.WatchNoticesRequest, context: Context
     ) -> AsyncIterator[notice_pb2.WatchNoticesResponse]:
         cursor = request.cursor
-        while True:
+        while not self._bell.over:
             ringing = self._bell.next
             found = await self._database.read(partial(_after, cursor=cursor))
             if found:
@@ -97,9 +98,10 @@ class NoticeServicer(notice_pb2_grpc.NoticeServiceServicer):
                 cursor = found[-1].seq
             if len(found) < WATCH_PAGE:
                 await ringing.wait()  # rung by every commit since before we looked
+        raise failure(Reason.PEER_UNREACHABLE, peer="本节点（正在停止）")
 
     async def _said(self, word: Word) -> notice_pb2.SupervisedMatter:
-        matter = await self._noticing.say(word)
+        matter = await self._words.submit(word)
         return await self._database.read(lambda tx: _whole(tx, matter))
 
 

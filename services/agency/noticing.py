@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from services.agency import notices, store
 from services.agency.desk import Arrival, Desk
 from services.agency.notices import Matter
 from services.agency.receiving import digest_of
+from services.agency.repeats import reopened
 from services.chassis import faults
 from services.chassis.database import Transaction
 from services.relay import Parcel
@@ -24,6 +24,7 @@ from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Node, Party
 from xieban.marshal import micros, sealed_to_bytes
 from xieban.notice import NOTICE_VERSION, SCOPE, Demand, Notice, Occasion, Reply, check_explanation, short_text
+from xieban.seal import Directory
 from xieban.statement import open_notice, seal_reply
 from xieban.subjects import parse
 from xieban.supervision import OPEN, Act, Cause, Measure, State, officer, step, supervision_id
@@ -56,20 +57,22 @@ class Noticing:
         refused: list[tuple[Arrival, XiebanError]] = []
         for arrival in arrivals:
             try:
-                opened.append((arrival, *self._open(arrival)))
+                opened.append((arrival, *self._open(arrival, self._desk.directory)))
             except XiebanError as error:
                 refused.append((arrival, error))
+        again, refused = await reopened(self._desk, refused, open=self._open, known=notices.known)
+        opened += [(arrival, *value) for arrival, value in again]
         held = await self._desk.database.write(lambda tx: self._receive(tx, opened, refused))
         faults.point("R2")
         if held:
             self._desk.owe(Agency.GATEWAY, held)
             self._desk.committed()
 
-    def _open(self, arrival: Arrival) -> tuple[str, Notice]:
+    def _open(self, arrival: Arrival, directory: Directory) -> tuple[str, Notice]:
         address = parse(arrival.subject)
         if address is None or (address.city, address.receiver) != (self._desk.me.city, self._desk.me.agency):
             raise failure(Reason.FIELD_INVALID, field="subject", detail="通道名称不合规范")
-        sealed, notice = open_notice(arrival.data, address=address, directory=self._desk.directory)
+        sealed, notice = open_notice(arrival.data, address=address, directory=directory)
         to = notice.receiver
         if office(to.agency, to.office).city.token != self._desk.me.city:
             raise failure(Reason.OFFICE_UNKNOWN, office=f"{to.agency}-{to.office}"[:40])
@@ -106,25 +109,35 @@ class Noticing:
         faults.point("R1")
         return held
 
-    async def say(self, word: Word) -> Matter:
-        """Sign for a supervision, or explain it. The same word again is the same reply.
+    async def act(self, words: Sequence[Word]) -> list[Matter | Exception]:
+        """Sign for supervisions, or explain them; one refusal does not touch its neighbours. The same word again is the same reply.
 
         Errors: FIELD_INVALID, TEXT_FORBIDDEN, SECRET_MARK in form, before anything is written; SUPERVISION_NOT_FOUND, SUPERVISION_STATE.
         """
-        word = replace(
-            word,
-            supervision=supervision_id(word.supervision),
-            by=officer(word.by),
-            text=short_text(word.text, field="text"),
-        )
-        if word.act is Act.EXPLAIN:
-            check_explanation(word.cause, list(word.measures), word.expected, word.text)
-        matter, parcels = await self._desk.database.write(partial(self._say, word=word))
+        results, parcels = await self._desk.database.write(lambda tx: self._act(tx, [_checked(word) for word in words]))
         faults.point("S2")
         self._desk.carry(parcels)
-        return matter
+        return results
 
-    def _say(self, tx: Transaction, *, word: Word) -> tuple[Matter, list[Parcel]]:
+    def _act(
+        self, tx: Transaction, words: Sequence[Word | XiebanError]
+    ) -> tuple[list[Matter | Exception], list[Parcel]]:
+        results: list[Matter | Exception] = []
+        parcels: list[Parcel] = []
+        for word in words:
+            try:
+                if isinstance(word, XiebanError):
+                    raise word
+                matter, owed = self._say(tx, word)
+            except XiebanError as error:
+                results.append(error)
+            else:
+                results.append(matter)
+                parcels += owed
+        faults.point("S1")
+        return results, parcels
+
+    def _say(self, tx: Transaction, word: Word) -> tuple[Matter, list[Parcel]]:
         matter = notices.matters(tx, [word.supervision]).get(word.supervision)
         if matter is None:
             raise failure(Reason.SUPERVISION_NOT_FOUND, supervision=word.supervision)
@@ -156,7 +169,6 @@ class Noticing:
         tx.many(*notices.matters_put([after]))
         tx.many(*notices.replies_insert([(sealed.eid, matter.supervision, data)]))
         tx.many(*store.outbox_insert([(sealed.eid, Agency.GATEWAY, "reply", Agency.GATEWAY)]))
-        faults.point("S1")
         parcel = Parcel(
             eid=sealed.eid,
             subject=subjects.reply(me.city, me.agency),
@@ -199,6 +211,17 @@ def told(before: Matter | None, notice: Notice, demand: Demand, *, eid: str) -> 
         lifted=lifted,
         demanded=eid if asks or before is None else before.demanded,
     )
+
+
+def _checked(word: Word) -> Word | XiebanError:
+    """A word in due form, or why it is not."""
+    try:
+        text = short_text(word.text, field="text")
+        if word.act is Act.EXPLAIN:
+            check_explanation(word.cause, list(word.measures), word.expected, text)
+        return replace(word, supervision=supervision_id(word.supervision), by=officer(word.by), text=text)
+    except XiebanError as error:
+        return error
 
 
 def _is_same(last: Reply, word: Word, matter: Matter) -> bool:

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 from services.agency import store
 from services.agency.desk import WITHDRAWAL, Arrival, Desk, entry_of, fact, header_of
+from services.agency.repeats import reopened
 from services.agency.rulebook import Severity
-from services.agency.store import Entry, LaneKey
+from services.agency.store import Entry, FactRow, LaneKey
 from services.agency.work import Work
 from services.chassis import faults
 from services.chassis.database import Transaction
 from services.relay import Parcel
-from xieban import subjects
+from xieban import canonical, subjects
 from xieban.agency import PARTIES, office
 from xieban.dossier import Manifest, Packed
 from xieban.errors import Reason, XiebanError, failure
-from xieban.handoff import SETTLED, Defect, Header, State
-from xieban.marshal import micros, sealed_from_bytes
+from xieban.handoff import SETTLED, Defect, Header, State, climb
+from xieban.marshal import micros, sealed_from_bytes, stored_payload
 from xieban.procedure import ANY_STAGE, FIRST_STAGE, CaseState, Kind, Proposal, advance, check
-from xieban.seal import Sealed
+from xieban.seal import Directory, Sealed
 from xieban.statement import open_header
 from xieban.subjects import parse
 
@@ -48,9 +49,13 @@ class Receiving:
         refused: list[tuple[Arrival, XiebanError]] = []
         for arrival in arrivals:
             try:
-                opened.append((arrival, *self._open(arrival)))
+                opened.append((arrival, *self._open(arrival, self._desk.directory)))
             except XiebanError as error:
                 refused.append((arrival, error))
+        again, refused = await reopened(
+            self._desk, refused, open=self._open, known=lambda tx, eids: store.handoffs(tx, set(eids), box="in")
+        )
+        opened += [(arrival, *value) for arrival, value in again]
         work, parcels = await self._desk.database.write(lambda tx: self._receive(tx, opened, refused))
         self._desk.done(work, parcels)
         self._desk.to_pull(
@@ -69,7 +74,8 @@ class Receiving:
         identities = store.handoffs_received_as(tx, {header.id for _, _, header in opened})
         digests = {_eid_of(arrival.data) or digest_of(arrival.data) for arrival, _ in refused}
         told = store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
-        again: list[str] = []
+        lost = _lost(tx, work, opened)
+        again: list[str] = list(lost)
         for arrival, sealed, header in opened:
             if (sealed.eid, "in") in work.entries:
                 again.append(sealed.eid)
@@ -77,19 +83,21 @@ class Receiving:
             identity = (header.sender.agency, header.inc, header.id)
             if identities.setdefault(identity, sealed.eid) != sealed.eid:
                 self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
-                continue
-            self._take(work, arrival, sealed, header)
+            elif sealed.eid in lost:
+                self._retake(work, arrival, sealed, header, stated=lost[sealed.eid])
+            else:
+                self._take(work, arrival, sealed, header)
         for arrival, reason in refused:
             self._refuse(work, arrival, reason, told, eid=_eid_of(arrival.data))
         parcels = work.flush(tx) + self._receipts_again(tx, again)
         faults.point("R1")
         return work, parcels
 
-    def _open(self, arrival: Arrival) -> tuple[Sealed, Header]:
+    def _open(self, arrival: Arrival, directory: Directory) -> tuple[Sealed, Header]:
         address = parse(arrival.subject)
         if address is None or address.city != self._desk.me.city:
             raise failure(Reason.FIELD_INVALID, field="subject", detail="通道名称不合规范")
-        sealed, header = open_header(arrival.data, address=address, directory=self._desk.directory)
+        sealed, header = open_header(arrival.data, address=address, directory=directory)
         for party in (header.sender, header.receiver):
             # Not one of ours by name or by city: it is not kept either, because no reader of the inbox could name it.
             if office(party.agency, party.office).city.token != self._desk.me.city:
@@ -125,6 +133,15 @@ class Receiving:
             return
         self._enter(work, entry, header)
         self._unpark(work, entry)
+
+    def _retake(self, work: Work, arrival: Arrival, sealed: Sealed, header: Header, *, stated: list[FactRow]) -> None:
+        """Take back one whose row was lost: it had its effect, and what we stated of it stands."""
+        entry = entry_of(header, sealed, box="in", state=State.SENT, client_ref="", trace=arrival.trace)
+        for row in stated:
+            entry.state = climb(entry.state, row.fact.kind)
+        work.entry_add(entry)
+        if entry.state is State.SENT:
+            work.state_own(entry, fact(work, entry.eid, "delivered"))
 
     def _enter(self, work: Work, entry: Entry, header: Header) -> None:
         """The next handoff of its lane: check it as if we had written it, then let it act on the case."""
@@ -299,6 +316,25 @@ class Receiving:
         else:
             defect = Defect(code=Reason.STATE_NOT_ALLOWED.name, article="", item=Reason.STATE_NOT_ALLOWED.number)
             work.state_own(entry, fact(work, entry.eid, "returned", defects=[defect]))
+
+
+def _lost(tx: Transaction, work: Work, opened: Sequence[tuple[Arrival, Sealed, Header]]) -> dict[str, list[FactRow]]:
+    """Headers that we have had and have no row of: the lane is past their number, and its chain names them. With what we stated of them."""
+    places: dict[tuple[str, str, str, int], str] = {}
+    lost: list[str] = []
+    for _, sealed, header in opened:
+        lane = (header.case.id, header.sender.agency, header.receiver.agency)
+        seq, head = work.lanes.get((*lane, "in"), (0, ""))
+        if (sealed.eid, "in") in work.entries or header.lane.seq > seq:
+            continue
+        if header.lane.seq == seq and head == sealed.eid:
+            lost.append(sealed.eid)
+        elif header.lane.seq < seq:
+            places[*lane, header.lane.seq + 1] = sealed.eid
+    for place, data in store.lane_prevs(tx, places).items():
+        if canonical.read(stored_payload(data), Header).lane.prev == places[place]:
+            lost.append(places[place])
+    return store.facts(tx, lost)
 
 
 def digest_of(data: bytes) -> str:

@@ -28,8 +28,8 @@ from xieban.handoff import (
     Header,
     Lane,
     Party,
-    StatedDue,
     State,
+    StatedDue,
 )
 from xieban.ids import CaseId, new_handoff_id
 from xieban.procedure import CaseState, Kind, Proposal, advance, check, check_clocks, open_case, retreat

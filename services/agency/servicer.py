@@ -110,7 +110,7 @@ class HandoffServicer(handoff_pb2_grpc.HandoffServiceServicer):
         self, request: handoff_pb2.WatchInboxRequest, context: Context
     ) -> AsyncIterator[handoff_pb2.WatchInboxResponse]:
         cursor = request.cursor
-        while True:
+        while not self._bell.over:
             ringing = self._bell.next
             page = await self._database.read(partial(_events, cursor=cursor))
             if page:
@@ -118,6 +118,7 @@ class HandoffServicer(handoff_pb2_grpc.HandoffServiceServicer):
                 cursor = page[-1].cursor
             if len(page) < WATCH_PAGE:
                 await ringing.wait()  # rung by every commit since before we looked
+        raise failure(Reason.PEER_UNREACHABLE, peer="本节点（正在停止）")
 
     async def _decide(self, wanted: str, verdict: FactKind) -> handoff_pb2.Handoff:
         return await self._with_facts(await self._orders.submit(Decide(eid=eid(wanted), verdict=verdict)))

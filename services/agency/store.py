@@ -232,6 +232,20 @@ def lanes_write(lanes: dict[LaneKey, tuple[int, str]]) -> Statement:
     return (sql, [(*key, seq, head) for key, (seq, head) in lanes.items()])
 
 
+def lane_prevs(tx: Transaction, places: Iterable[tuple[str, str, str, int]]) -> dict[tuple[str, str, str, int], bytes]:
+    """The sealed headers held at these places (case, from, to, number) of received lanes."""
+    found: dict[tuple[str, str, str, int], bytes] = {}
+    sql = (
+        "SELECT sealed FROM handoff WHERE box = 'in' AND case_id = ? AND from_agency = ? AND to_agency = ?"
+        " AND lane_seq = ? AND state <> 'rejected' ORDER BY seq LIMIT 1"
+    )
+    for place in places:
+        row = tx.one(sql, place)
+        if row is not None:
+            found[place] = row["sealed"]
+    return found
+
+
 def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, str]]:
     """(digest of the draft, eid) by document number."""
     wanted = list(refs)
@@ -312,6 +326,15 @@ def outbox_insert(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
 def outbox_finish(rows: Sequence[tuple[str, str]]) -> Statement:
     """Rows of (eid, audience) whose audience has given its signed word."""
     return ("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
+
+
+def outbox_reopen(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
+    """Rows of (eid, audience, what, receiver) whose audience turned out not to hold the statement after all."""
+    sql = (
+        "INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)"
+        " ON CONFLICT (eid, audience) DO UPDATE SET done = 0"
+    )
+    return (sql, rows)
 
 
 def outbox_pending(tx: Transaction) -> list[Row]:

@@ -58,6 +58,12 @@ class Witness:
         faults.point("W1")
         return Cosigned(size=offered.size, line=checkpoint.cosign(offered, self._key, at=at).line)
 
+    async def held(self) -> bytes:
+        """The newest checkpoint this witness has kept, as the log signed it; empty when there is none."""
+        sql = "SELECT note FROM witness_checkpoint ORDER BY size DESC LIMIT 1"
+        row = await self._database.read(lambda tx: tx.one(sql))
+        return bytes(row["note"]) if row is not None else b""
+
     def _keep(
         self, tx: Transaction, offered: Checkpoint, data: bytes, *, old: int, proof: Sequence[bytes], at: int
     ) -> tuple[int, XiebanError | None]:

@@ -10,10 +10,16 @@ class Bell:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self.over = False
 
     def ring(self) -> None:
         self._event.set()
         self._event = asyncio.Event()
+
+    def end(self) -> None:
+        """The last ring: whoever waits is woken, and finds it over."""
+        self.over = True
+        self.ring()
 
     @property
     def next(self) -> asyncio.Event:

@@ -66,7 +66,12 @@ def run_environment() -> None:
         context.run_migrations()
 
 
-def _upgrade(path: Path, migrations: Path) -> None:
+def create(path: Path, *, migrations: Path, version: str) -> None:
+    """A new, empty database of that version, for comparison. Blocking."""
+    _upgrade(path, migrations, to=version)
+
+
+def _upgrade(path: Path, migrations: Path, *, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine, event
@@ -89,7 +94,7 @@ def _upgrade(path: Path, migrations: Path) -> None:
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
             connection.commit()
     finally:
         engine.dispose()

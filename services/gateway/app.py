@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc.aio
 import msgspec
 
 from services.access import Here, guard
@@ -17,18 +18,21 @@ from services.chassis.clock import Sandbox, SandboxClock, SystemClock, clock_of
 from services.chassis.config import load
 from services.chassis.database import Database
 from services.chassis.lifecycle import Process, run
+from services.chassis.lock import alone
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.telemetry import Telemetry
-from services.gateway import servicer
+from services.gateway import reconciling, servicer
 from services.gateway.checkpoints import Ask, Checkpoints
+from services.gateway.exporting import City, Exporter
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
 from services.gateway.ladder import Ladder
 from services.gateway.log_servicer import SERVICE as LOG_SERVICE
 from services.gateway.log_servicer import LogServicer
+from services.gateway.lookups import Lookups
 from services.gateway.outbox import Post, incarnation
 from services.gateway.reading import Reading
-from services.gateway.recalculate import recalculate
+from services.gateway.recalculate import recalculate, retarget
 from services.gateway.reckoning import Reckoner
 from services.gateway.supervision import servicer as supervision_servicer
 from services.gateway.supervision.desk import Desk
@@ -36,15 +40,17 @@ from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.reading import SupervisionReading
 from services.gateway.supervision.steps import Rules, checked
 from services.gateway.supervision.writing import Author
-from services.gateway.targets import Target
+from services.gateway.targets import LONGEST_NAME, Target
 from services.gateway.watch import Watch
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
 from services.gateway.witnesses import witness_at
+from services.reconcile.nightly import Settings
 from services.relay import Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Issuer
 from services.trusted import Own, Trust, note_key
 from services.trusted import load as load_trust
+from services.trusted import read as read_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.errors import Reason, failure
@@ -84,6 +90,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets: tuple[Target, ...] = ()
     supervision: Terms = Terms()
     sandbox: Sandbox | None = None
+    reconcile: Settings = Settings()
     telemetry: Telemetry = Telemetry()
     development: bool = False
     log_level: str = "INFO"
@@ -117,7 +124,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     if isinstance(clock, SandboxClock):
         faults.enable_from_environment()
     place = city(config.city)
-    calendar = _calendar(config.calendar)
+    calendar = calendar_of(config.calendar)
     reckoner = Reckoner(calendar)
     ladder = _ladder(config)
     rules = Rules(checked(config.supervision), calendar)
@@ -128,10 +135,12 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     )
     directory, key = trusted.directory, trusted.key
 
+    process.stack.enter_context(alone(config.database))
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
     inc = await database.write(incarnation)
-    desk = Desk(Author(city=place.token, inc=inc, key=key, rules=rules))
+    targets = _targets(config)
+    desk = Desk(Author(city=place.token, inc=inc, key=key, rules=rules), targets=targets)
     follower = Follower(reckoner, ladder, desk)
     bus = await process.stack.enter_async_context(
         await Bus.connect(
@@ -146,6 +155,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     linger = LINGER if config.sandbox is None else SANDBOX_LINGER
     issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock, linger=linger)
     await recalculate(database, follower, clock=clock)
+    await retarget(database, follower, targets=targets, clock=clock)
     committed = Bell()
     relay = Relay(bus=bus, clock=clock)
     post = Post(database, relay=relay, city=place.token, committed=committed)
@@ -172,6 +182,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     )
 
     reading = Reading(database, reckoner=reckoner, ladder=ladder)
+    lookups = Lookups(database, reading=reading, clock=clock)
     server = RpcServer(
         tls=config.tls,
         guard=guard(Here(place.token, Agency.GATEWAY), development=config.development),
@@ -182,38 +193,66 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     names = servicer.add(
         server.server,
         reading=reading,
+        lookups=lookups,
         clock=clock,
         live_through=watch.advance,
         unfinished=supervisions.unfinished,
     )
     orders = Orders(database, desk=desk, clock=clock, committed=committed.ring)
-    names += supervision_servicer.add(server.server, reading=supervisions, cases=reading, orders=orders, clock=clock)
+    names += supervision_servicer.add(
+        server.server, reading=supervisions, cases=reading, lookups=lookups, orders=orders, clock=clock
+    )
     policy = trust_policy(trusted.value, at=trusted.value.index)
     asks: dict[str, Ask] = {}
+    ways: dict[str, grpc.aio.Channel] = {}
     for name, target in config.witnesses.items():
-        way = channel(target, tls=config.tls, agency=name)
+        way = ways[name] = channel(target, tls=config.tls, agency=name)
         process.stack.push_async_callback(way.close)
         asks[witness_name(place.token, name)] = witness_at(way)
     log_key = note_key(config.log_key, listed=policy.log, value=trusted.value)
     gathering = Checkpoints(database, key=log_key, policy=policy, witnesses=asks, clock=clock)
     process.tasks.create_task(gathering.run(), name="checkpoints")
-    log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(database, policy=policy), server.server)
+    trust = read_trust(config.trust)
+    held = City(
+        token=place.token, trust=trust.encode(), newest=trust.last.sealed.eid, sandbox=isinstance(clock, SandboxClock)
+    )
+    exporter = Exporter(database, city=held, gathering=gathering, policy=policy, clock=clock)
+    log_pb2_grpc.add_LogServiceServicer_to_server(
+        LogServicer(database, policy=policy, exporter=exporter), server.server
+    )
     names.append(LOG_SERVICE)
+    service, nightly = reconciling.add(
+        server.server,
+        city=place.token,
+        key=key,
+        inc=inc,
+        database=database,
+        directory=directory,
+        clock=clock,
+        settings=config.reconcile,
+        channels=ways,
+        follower=follower,
+        post=post,
+    )
+    names.append(service)
+    process.tasks.create_task(nightly.run(), name="reconcile")
     process.stack.push_async_callback(server.stop)
     rpc_port = await server.start(config.listen, services=names)
 
     site = pages(
         reading,
         supervisions,
+        look=lookups.timeline,
         city=place,
         clock=clock,
         sandbox=isinstance(clock, SandboxClock),
-        targets=_targets(config),
+        targets=targets,
     )
     return Ports(rpc=rpc_port, page=await serve_pages(process, site, address=config.page))
 
 
-def _calendar(file: Path | None) -> Calendar:
+def calendar_of(file: Path | None) -> Calendar:
+    """The published working days, under the operator's file if there is one. Errors: CONFIG_INVALID and those of `read_overlay`."""
     published = Calendar.published()
     if file is None:
         return published
@@ -236,4 +275,7 @@ def _targets(config: GatewayConfig) -> tuple[Target, ...]:
     for target in config.targets:
         if target.after not in kinds or not set(target.until) <= kinds.keys() or not target.until or target.hours < 1:
             raise failure(Reason.CONFIG_INVALID, file="targets", detail=f"{target.name}：环节或者小时数不合要求")
+    names = [target.name for target in config.targets]
+    if len(set(names)) != len(names) or not all(0 < len(name) <= LONGEST_NAME for name in names):
+        raise failure(Reason.CONFIG_INVALID, file="targets", detail=f"名称不得重复，且为 1 至 {LONGEST_NAME} 个字符")
     return config.targets

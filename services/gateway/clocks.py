@@ -12,8 +12,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.gateway.ladder import Ladder, Rung, colour
+from services.gateway.ladder import Ladder, Rung
 from xieban.marshal import micros
+from xieban.notice import colour
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 LimitState = Literal["running", "met", "overdue", "late", "lapsed"]

@@ -22,7 +22,7 @@ from services.gateway.spans import Begun, End, Span, Stated, Stopped, Told
 from services.gateway.touches import lay
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError
-from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, StatedDue, State, climb
+from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, State, StatedDue, climb
 from xieban.procedure import (
     CaseState,
     Kind,

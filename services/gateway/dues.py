@@ -40,7 +40,9 @@ class Compared:
         return self.rule, self.start_eid, self.person, self.by[0]
 
 
-def compare(claims: Iterable[Claim], spans: Sequence[Span], computed: Mapping[tuple[str, str, str], str]) -> list[Compared]:
+def compare(
+    claims: Iterable[Claim], spans: Sequence[Span], computed: Mapping[tuple[str, str, str], str]
+) -> list[Compared]:
     """`computed`: dates by (rule, start_eid, person); a limit that cannot be computed has none, and nothing agrees with it."""
     found: dict[tuple[str, str, str, str], Compared] = {}
     for claim in sorted(claims, key=lambda item: item.place):
@@ -59,7 +61,9 @@ def compare(claims: Iterable[Claim], spans: Sequence[Span], computed: Mapping[tu
 def _meant(claim: Claim, spans: Sequence[Span]) -> Span | None:
     """The run that was the newest when the office spoke; else the first that came after."""
     fitting = [
-        span for span in spans if span.rule == claim.due.rule and (not claim.due.person or span.person in ("", claim.due.person))
+        span
+        for span in spans
+        if span.rule == claim.due.rule and (not claim.due.person or span.person in ("", claim.due.person))
     ]
     known = [span for span in fitting if span.order[0] <= claim.place]
     if known:

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Row, Transaction, placeholders
 from services.gateway import checkpoints, log
 from services.gateway.checkpoints import Checkpoints
 from services.gateway.log import Note
-from services.gateway.log_servicer import prove
-from xieban import bundle, canonical
+from xieban import bundle, canonical, lookup
 from xieban.agency import Agency
 from xieban.bundle import Manifest, Profile
 from xieban.errors import Reason, failure
+from xieban.handoff import LADDER
+from xieban.lookup import LookUp
 from xieban.marshal import micros, sealed_from_bytes, stored_payload
 from xieban.notice import Notice
 from xieban.proof import checkpoint, note
@@ -28,6 +30,9 @@ from xieban.proof.checkpoint import Policy
 
 AT_ONCE = 200
 Member = tuple[str, bytes]
+T = TypeVar("T")
+_TOLD = ("LODGED", *(kind.upper() for kind in LADDER), "NOTICE", "REPLY", "EQUIVOCATION")
+"""What the log says of statements; all else is what the gateway has reckoned or done."""
 
 _HEADERS = """SELECT s.eid FROM statement s JOIN log_entry l ON l.eid = s.eid
     WHERE l.case_id = ? AND l.kind IN ('LODGED', 'EQUIVOCATION')"""
@@ -50,34 +55,38 @@ class City:
 class Exporter:
     """Exports cases of one city."""
 
-    def __init__(
-        self, database: Database, *, city: City, gathering: Checkpoints, policy: Policy, clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, *, city: City, gathering: Checkpoints, policy: Policy, clock: Clock) -> None:
         self._database = database
         self._city = city
         self._gathering = gathering
         self._policy = policy
         self._clock = clock
 
-    async def export(self, case_id: str, *, profile: Profile) -> AsyncIterator[Member]:
-        """The members of a bundle. Errors: CASE_NOT_FOUND (or not the caller's to see), MESSAGE_TOO_LARGE, QUORUM_NOT_MET."""
-        manifest, position = await self._database.write(partial(self._register, case_id=case_id, profile=profile))
+    async def export(self, case_id: str, *, profile: Profile, look: LookUp | None = None) -> AsyncIterator[Member]:
+        """The members of a bundle. `look`: why the committee wants it; an agency takes out what is its own.
+
+        Errors: CASE_NOT_FOUND (or not the caller's to see), MESSAGE_TOO_LARGE, QUORUM_NOT_MET.
+        """
+        register = partial(self._register, case_id=case_id, profile=profile, look=look)
+        manifest, position = await self._database.write(register)
         data = await self._gathering.covering(position)
         size = checkpoint.parse(note.parse(data).text).size
         yield bundle.MANIFEST, manifest.encode()
         yield bundle.TRUST, self._city.trust
         yield bundle.CHECKPOINT, data
-        for part in _parts([*manifest.entries, position]):
-            for member in await self._database.read(partial(_entries, positions=part, size=size, data=data)):
+        for positions in _parts([*manifest.entries, position]):
+            for member in await self._database.read(partial(_entries, positions=positions, size=size, data=data)):
                 yield member
-        for part in _parts(manifest.statements):
-            for member in await self._database.read(partial(_statements, eids=part)):
+        for eids in _parts(manifest.statements):
+            for member in await self._database.read(partial(_statements, eids=eids)):
                 yield member
-        for part in _parts(manifest.marks):
-            for member in await self._database.read(partial(_marks, marks=part, size=size)):
+        for marks in _parts(manifest.marks):
+            for member in await self._database.read(partial(_marks, marks=marks, size=size)):
                 yield member
 
-    def _register(self, tx: Transaction, *, case_id: str, profile: Profile) -> tuple[Manifest, int]:
+    def _register(
+        self, tx: Transaction, *, case_id: str, profile: Profile, look: LookUp | None
+    ) -> tuple[Manifest, int]:
         """Gather, and log that it was; the list, and the position of the entry."""
         statements, entries = _of_committee(tx, case_id) if profile == "committee" else _of_party(tx, case_id, profile)
         if not statements:
@@ -100,7 +109,8 @@ class Exporter:
             entries=sorted(entries),
             marks=_marks_around(tx, sorted(entries), threshold=self._policy.threshold),
         )
-        log.append(tx, [Note("EXPORT", case_id, "", manifest.detail)], at=now)
+        looked = [Note(lookup.KIND, case_id, detail=look.code)] if look is not None else []
+        log.append(tx, [*looked, Note("EXPORT", case_id, detail=manifest.detail)], at=now)
         return manifest, log.size(tx)
 
 
@@ -121,12 +131,11 @@ def _of_party(tx: Transaction, case_id: str, agency: str) -> tuple[set[str], set
     statements |= {row["eid"] for row in tx.all(_WORDS, (case_id,)) if _concerns(row, agency)}
     found: set[int] = set()
     for part in _parts(sorted(statements)):
-        kinds = ("CLOCK_%", "VIOLATION%", "OVERDUE%", "SUPERVISION", "EXPORT")
         sql = (
-            f"SELECT position FROM log_entry WHERE case_id = ? AND eid IN ({placeholders(len(part))})"
-            f"{' AND kind NOT LIKE ?' * len(kinds)}"
+            f"SELECT position FROM log_entry WHERE case_id = ? AND kind IN ({placeholders(len(_TOLD))})"
+            f" AND eid IN ({placeholders(len(part))})"
         )
-        found |= {row["position"] for row in tx.all(sql, (case_id, *part, *kinds))}
+        found |= {row["position"] for row in tx.all(sql, (case_id, *_TOLD, *part))}
     return statements, found
 
 
@@ -155,7 +164,10 @@ def _entries(tx: Transaction, *, positions: Sequence[int], size: int, data: byte
     members: list[Member] = []
     for row in tx.all(sql, positions):
         entry, proof = bundle.entry_names(row["position"])
-        members += [(entry, canonical.encode(log.entry_of(row))), (proof, prove(tx, row["position"], size, data))]
+        members += [
+            (entry, canonical.encode(log.entry_of(row))),
+            (proof, log.prove(tx, row["position"], count=size, checkpoint=data)),
+        ]
     return members
 
 
@@ -179,7 +191,7 @@ def _marks(tx: Transaction, *, marks: Sequence[str], size: int) -> list[Member]:
     return members
 
 
-def _parts[T](rows: Sequence[T]) -> Iterator[Sequence[T]]:
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(rows), AT_ONCE):
         yield rows[start : start + AT_ONCE]
 

@@ -11,14 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.gateway.clocks import Action, Key, Limit, plan, standing
-from services.gateway.dues import Compared, compare
 from services.gateway.course import RANK, Course, Fact, Handoff, Violation, course, fact_order
+from services.gateway.dues import Compared, compare
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from services.gateway.log import Note
 from services.gateway.reckoning import Drawn, Reckoner
 from services.gateway.store import Store, Stored
 from services.gateway.supervision.desk import Desk
+from xieban.handoff import State
 from xieban.procedure import table
 
 _Event = tuple[tuple[int, int, int, str], Note]
@@ -64,6 +65,8 @@ class Follower:
         notes += _compared(store, stored, courses, drawn)
         store.touches_add(_ledger(stored, courses, drawn), at=now)
         notes += _violations(store, stored.violations, courses, drawn)
+        if self._desk is not None:
+            self._desk.aim(store.transaction, _by_case(everything, facts, states), now=now)
         return notes
 
     def _limits(self, store: Store, stored: Stored, drawn: Mapping[str, Sequence[Drawn]], *, now: int) -> list[Note]:
@@ -118,6 +121,19 @@ def _courses(cases: Collection[str], handoffs: Mapping[str, Handoff], facts: Seq
     for fact in facts:
         facts_by_case[handoffs[fact.of].case_id].append(fact)
     return {case: course(handoffs_by_case[case], facts_by_case[case], table()) for case in sorted(cases)}
+
+
+def _by_case(
+    handoffs: Mapping[str, Handoff], facts: Sequence[Fact], states: Mapping[str, State]
+) -> dict[str, tuple[list[Handoff], dict[str, list[Fact]]]]:
+    """The handoffs of each case as they stand, with what their receivers stated of them."""
+    found: dict[str, tuple[list[Handoff], dict[str, list[Fact]]]] = defaultdict(lambda: ([], defaultdict(list)))
+    for eid, handoff in handoffs.items():
+        found[handoff.case_id][0].append(replace(handoff, state=states.get(eid, handoff.state)))
+    for fact in facts:
+        if _entitled(fact, handoffs[fact.of]):
+            found[handoffs[fact.of].case_id][1][fact.of].append(fact)
+    return found
 
 
 def _lodged(handoffs: Sequence[Handoff]) -> list[_Event]:

@@ -19,7 +19,8 @@ from services.chassis.database import Database, Transaction
 from services.gateway.clocks import DEFAULT
 from services.gateway.course import Fact, Handoff
 from services.gateway.follow import Follower
-from services.gateway.log import Note, append, size
+from services.gateway.log import OF_HANDOFFS, Note, append, size, told
+from services.gateway.outbox import nothing_to_send
 from services.gateway.reckoning import Reckoner
 from services.gateway.store import Refusal, Statement, Store
 from services.gateway.supervision.desk import Desk
@@ -27,7 +28,7 @@ from xieban import ids, subjects
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Header, Receipt
-from xieban.marshal import micros
+from xieban.marshal import micros, sealed_from_bytes
 from xieban.notice import Reply
 from xieban.seal import Directory
 from xieban.statement import open_header, open_notice, open_receipt, open_reply
@@ -47,6 +48,8 @@ class _Batch:
     facts: dict[str, list[Fact]] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    ended: dict[str, Incoming] = field(default_factory=dict)
+    """Refused because their key has ended; by the refusal's name."""
     verdicts: list[Verdict] = field(default_factory=list)
 
 
@@ -62,7 +65,7 @@ class Ingest:
         owe: Callable[[str, list[str]], None],
         follower: Follower | None = None,
         desk: Desk | None = None,
-        committed: Callable[[], None] | None = None,
+        committed: Callable[[], None] = nothing_to_send,
     ) -> None:
         """`desk` takes replies; `committed` is called when there is something to send."""
         self._database = database
@@ -85,10 +88,12 @@ class Ingest:
                 with telemetry.continued(message.headers), tracer.start_as_current_span("gateway.ingest"):
                     pass
         read = self._read(messages, index=await self._database.read(size))
+        if read.ended:
+            await self._reopen(read)
         notes = await self._database.write(lambda transaction: self._take(transaction, read))
         faults.point("G2")
         self._last = self._clock.ticks()
-        if self._committed is not None and any(note.kind == "NOTICE" for note in notes):
+        if any(note.kind == "NOTICE" for note in notes):
             self._committed()
         held: dict[str, list[str]] = defaultdict(list)
         for statement in read.statements.values():
@@ -109,23 +114,36 @@ class Ingest:
         batch = _Batch()
         for message in messages:
             try:
-                self._open(message, batch, index)
+                self._open(message, batch, self._directory, index)
                 batch.verdicts.append(Verdict.ACK)
             except XiebanError as error:
                 # Never by eid: a forgery bears the eid of what it imitates.
                 name = hashlib.sha256(message.data).hexdigest()
                 batch.refusals[name] = Refusal(digest=name, subject=message.subject[:200], number=error.reason.number)
                 batch.verdicts.append(Verdict.DEAD)
+                if error.reason is Reason.KEY_OUT_OF_SPAN:
+                    batch.ended[name] = message
                 logger.warning("statement refused", extra={"reason": error.reason.name, "subject": message.subject})
         return batch
 
-    def _open(self, message: Incoming, batch: _Batch, index: int) -> None:
+    async def _reopen(self, batch: _Batch) -> None:
+        """What was taken while its key still counted is a repetition: its author is told so again, and it is no refusal."""
+        eids = {name: sealed_from_bytes(message.data).eid for name, message in batch.ended.items()}
+        known = await self._database.read(
+            lambda tx: Store(tx).known(eids=set(eids.values()), ids=(), digests=(), of=()).eids
+        )
+        for name, message in batch.ended.items():
+            if eids[name] in known:
+                self._open(message, batch, self._directory.archive(), None)
+                del batch.refusals[name]
+
+    def _open(self, message: Incoming, batch: _Batch, directory: Directory, index: int | None) -> None:
         address = subjects.parse(message.subject)
         if address is None:
             raise failure(Reason.FIELD_INVALID, field="subject", detail="不是平台的通道")
         at = micros(message.published_at)
         if address.what == "handoff":
-            sealed, header = open_header(message.data, address=address, directory=self._directory, index=index)
+            sealed, header = open_header(message.data, address=address, directory=directory, index=index)
             ids.case_id(header.case.id)
             for end in (header.sender, header.receiver):
                 office(end.agency, end.office)
@@ -133,21 +151,21 @@ class Ingest:
             _bound(header.sent_at, *(act.at for act in header.acts))
             _bound(*(time for clock in header.clocks for time in (clock.at, clock.until)))
             _bound(header.inc, header.lane.seq, dossier.files, dossier.bytes, dossier.pages)
-            batch.handoffs[sealed.eid] = _handoff_of(sealed.eid, header)
+            batch.handoffs[sealed.eid] = handoff_of(sealed.eid, header)
             author: Header | Receipt | Reply = header
         elif address.what == "notice":
-            open_notice(message.data, address=address, directory=self._directory)
+            open_notice(message.data, address=address, directory=directory)
             return  # our own word: it was kept before it was sent
         elif address.what == "reply":
-            sealed, reply = open_reply(message.data, address=address, directory=self._directory, index=index)
+            sealed, reply = open_reply(message.data, address=address, directory=directory, index=index)
             office(reply.sender.agency, reply.sender.office)
             _bound(reply.inc, reply.at)
             batch.replies[sealed.eid] = reply
             author = reply
         else:
-            sealed, receipt = open_receipt(message.data, address=address, directory=self._directory, index=index)
+            sealed, receipt = open_receipt(message.data, address=address, directory=directory, index=index)
             _bound(receipt.inc, receipt.at, *(fact.at for fact in receipt.facts))
-            batch.facts[sealed.eid] = _facts_of(sealed.eid, receipt)
+            batch.facts[sealed.eid] = facts_of(sealed.eid, receipt)
             author = receipt
         batch.statements.setdefault(
             sealed.eid,
@@ -191,11 +209,18 @@ def _record(store: Store, batch: _Batch, follower: Follower, desk: Desk | None, 
     store.facts_add(facts)
     here = known.cases | {handoff.eid: handoff.case_id for handoff in handoffs}
     cases = {handoff.case_id for handoff in handoffs} | {here[fact.of] for fact in facts if fact.of in here}
-    notes += follower.follow(store, cases, handoffs, facts, now=now)
+    notes += _unlogged(store, follower.follow(store, cases, handoffs, facts, now=now))
     return notes + (desk.replies(store.transaction, replies, now=now) if desk is not None else [])
 
 
-def _handoff_of(eid: str, header: Header) -> Handoff:
+def _unlogged(store: Store, notes: list[Note]) -> list[Note]:
+    """Without what the log has told before: a statement whose row was lost comes again, and its entries are still there."""
+    known = told(store.transaction, {note.eid for note in notes if note.kind in OF_HANDOFFS})
+    return [note for note in notes if (note.kind, note.eid) not in known] if known else notes
+
+
+def handoff_of(eid: str, header: Header) -> Handoff:
+    """The row of a header."""
     return Handoff(
         eid=eid,
         case_id=header.case.id,
@@ -216,7 +241,9 @@ def _handoff_of(eid: str, header: Header) -> Handoff:
     )
 
 
-def _facts_of(eid: str, receipt: Receipt) -> list[Fact]:
+def facts_of(eid: str, receipt: Receipt) -> list[Fact]:
+    """The rows of a receipt."""
+    """The rows of a receipt's facts."""
     return [
         Fact(
             receipt=eid, position=position, of=fact.of, kind=fact.kind, at=fact.at, defects=tuple(fact.defects),

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 DAY = 86_400_000_000
-Colour = Literal["yellow", "red"]
 CUSTODY_DAYS = (7, 3, 1)
 LONGEST = 36_500 * DAY
 """Stands for the length of a limit counted backward from a day to come (开庭十日以前): it has no beginning of its own."""
@@ -44,10 +42,3 @@ class Ladder:
             leads += [("red", DAY if backward else max(DAY, length // 20))]
         rungs = [Rung(ends_at - lead, name) for name, lead in leads if lead < length]
         return rungs or [Rung(ends_at - length // 2, leads[-1][0])]
-
-
-def colour(rung: str) -> Colour:
-    """Days up to three are red."""
-    if rung.startswith("d"):
-        return "red" if int(rung[1:]) <= 3 else "yellow"
-    return "red" if rung == "red" else "yellow"

@@ -8,23 +8,26 @@ Signing roots is `checkpoints`'; what must not go in here is any reading for pag
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from services.chassis.database import Row, Transaction, Value
+from services.chassis.database import Row, Transaction, Value, placeholders
 from xieban import canonical
+from xieban.handoff import LADDER
 from xieban.proof import merkle, tiles
 from xieban.proof.merkle import Frontier, Hashes, Node
 from xieban.proof.tiles import HEIGHT, WIDTH, Tile
+from xieban.proof.tlogproof import TlogProof
 
 INSERT = (
     "INSERT INTO log_entry (position, kind, recorded_at, case_id, eid, detail, nonce, leaf) VALUES (?,?,?,?,?,?,?,?)"
 )
 INSERT_NODE = "INSERT INTO log_node (level, number, hash) VALUES (?,?,?)"
 NONCE_BYTES = 16
+OF_HANDOFFS = ("LODGED", *(kind.upper() for kind in LADDER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,14 @@ def size(transaction: Transaction) -> int:
     return int(row["n"]) if row is not None else 0
 
 
+def told(transaction: Transaction, eids: Collection[str]) -> set[tuple[str, str]]:
+    """What the log has of the way of these handoffs: (kind, eid). Limits are not among it: they come and go."""
+    if not eids:
+        return set()
+    rows = transaction.all(f"SELECT kind, eid FROM log_entry WHERE eid IN ({placeholders(len(eids))})", tuple(eids))
+    return {(row["kind"], row["eid"]) for row in rows if row["kind"] in OF_HANDOFFS}
+
+
 def frontier(transaction: Transaction) -> Frontier:
     """The right edge of the tree as it stands."""
     count = size(transaction)
@@ -119,6 +130,12 @@ def inclusion(transaction: Transaction, position: int, *, count: int) -> list[by
 def consistency(transaction: Transaction, old: int, new: int) -> list[bytes]:
     """The proof that the first `old` entries begin the first `new`. Errors: FIELD_INVALID."""
     return merkle.proof(merkle.consistency_path(old, new), hashes(transaction, new))
+
+
+def prove(transaction: Transaction, position: int, *, count: int, checkpoint: bytes) -> bytes:
+    """The C2SP tlog-proof of an entry in the tree of `count` entries, whose signed checkpoint is given."""
+    hashes = tuple(inclusion(transaction, position, count=count))
+    return TlogProof(index=position - 1, hashes=hashes, checkpoint=checkpoint).encode()
 
 
 def entry_of(row: Row | Mapping[str, Any]) -> Entry:

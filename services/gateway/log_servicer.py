@@ -1,11 +1,12 @@
 """LogService: signed trees, their hashes, and proofs. Marshalling only.
 
 Trees and hashes are for every identity of the city: they say nothing. What an entry says is proven to the committee, and to the two
-agencies a statement is between.
+agencies a statement is between; so is what is exported of a case.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -13,16 +14,21 @@ import grpc.aio
 from services.chassis.database import Database, Transaction
 from services.chassis.identity import Identity, caller
 from services.gateway import checkpoints, log
+from services.gateway.exporting import Exporter, profile_of
 from xieban import canonical, ids
 from xieban.errors import Reason, failure
+from xieban.lookup import look_up
+from xieban.lookup import purpose as purpose_of
+from xieban.lookup_views import PURPOSES_FROM_PB
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Policy
 from xieban.proof.tiles import WIDTH, Tile
-from xieban.proof.tlogproof import TlogProof
 from xieban.wire.v1 import log_pb2, log_pb2_grpc
 
 SERVICE = "xieban.wire.v1.LogService"
 MAX_LEVEL = 7
+PIECE = 128 * 1024
+"""Bytes of a member in one message."""
 Context = grpc.aio.ServicerContext[Any, Any]
 _COMMITTEE = {("gateway", "committee"), ("gateway", "node")}
 
@@ -30,9 +36,10 @@ _COMMITTEE = {("gateway", "committee"), ("gateway", "node")}
 class LogServicer(log_pb2_grpc.LogServiceServicer):
     """The log of one city."""
 
-    def __init__(self, database: Database, *, policy: Policy) -> None:
+    def __init__(self, database: Database, *, policy: Policy, exporter: Exporter) -> None:
         self._database = database
         self._policy = policy
+        self._exporter = exporter
 
     async def GetCheckpoint(
         self, request: log_pb2.GetCheckpointRequest, context: Context
@@ -71,6 +78,18 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
 
         return log_pb2.ProveConsistencyResponse(proof=await self._database.read(prove))
 
+    async def ExportCase(
+        self, request: log_pb2.ExportCaseRequest, context: Context
+    ) -> AsyncIterator[log_pb2.ExportCaseResponse]:
+        peer, case = caller(context), ids.case_id(request.case_id)
+        profile, look = profile_of(peer.agency, peer.role), None
+        if profile == "committee":
+            purpose = PURPOSES_FROM_PB.get(request.purpose) or purpose_of("")
+            look = look_up(purpose, caller=f"{peer.agency}/{peer.role}", officer=request.officer)
+        async for name, content in self._exporter.export(case, profile=profile, look=look):
+            for start in range(0, len(content), PIECE):
+                yield log_pb2.ExportCaseResponse(name=name, content=content[start : start + PIECE])
+
     def _prove(self, tx: Transaction, peer: Identity, eid: str) -> list[tuple[bytes, bytes]]:
         """Each entry about the statement that a witnessed tree holds, with its proof."""
         if (peer.agency, peer.role) not in _COMMITTEE:
@@ -82,10 +101,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
             raise failure(Reason.QUORUM_NOT_MET, what="检查点", count=0, limit=self._policy.threshold)
         count = checkpoint.parse(note.parse(data).text).size
         rows = tx.all("SELECT * FROM log_entry WHERE eid = ? AND position <= ? ORDER BY position", (eid, count))
-        return [(canonical.encode(log.entry_of(row)), prove(tx, row["position"], count, data)) for row in rows]
-
-
-def prove(tx: Transaction, position: int, count: int, data: bytes) -> bytes:
-    """The C2SP tlog-proof of an entry in the tree of `count` entries, whose signed checkpoint is `data`."""
-    hashes = tuple(log.inclusion(tx, position, count=count))
-    return TlogProof(index=position - 1, hashes=hashes, checkpoint=data).encode()
+        return [
+            (canonical.encode(log.entry_of(row)), log.prove(tx, row["position"], count=count, checkpoint=data))
+            for row in rows
+        ]

@@ -17,15 +17,18 @@ import msgspec
 from services.chassis.database import Database, Row, Transaction, Value, placeholders
 from services.gateway.clocks import DEFAULT, Key, Limit
 from services.gateway.course import Fact, Handoff, course, fact_order
+from services.gateway.dues import Compared
 from services.gateway.forecast import PLACE_TYPES, Foreseen, foresee
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from services.gateway.reckoning import Reckoner
 from services.gateway.store import (
+    DUE_COLUMNS,
     EVENT_COLUMNS,
     FACT_COLUMNS,
     HANDOFF_COLUMNS,
     LIMIT_COLUMNS,
+    compared_from,
     fact_from,
     handoff_from,
     limits_from,
@@ -85,7 +88,7 @@ class LedgerLine:
 class Timeline:
     """Everything known of one case; facts by the handoff they are about, ledgers and derivations by limit.
 
-    `loose`: acts about limits that no known limit takes.
+    `loose`: acts about limits that no known limit takes. `stated`: due dates as agencies state them; `unmatched` of no known limit.
     """
 
     case: CaseLine
@@ -95,6 +98,8 @@ class Timeline:
     ledgers: dict[Key, tuple[LedgerLine, ...]]
     loose: tuple[LedgerLine, ...]
     derivations: dict[Key, tuple[str, ...]]
+    stated: dict[Key, tuple[Compared, ...]]
+    unmatched: tuple[Compared, ...]
     log: tuple[LogLine, ...]
 
 
@@ -234,6 +239,12 @@ class Reading:
             (case_id,),
         )
         ledgers, loose = _ledgers(case_id, events)
+        dues = transaction.all(
+            f"SELECT {DUE_COLUMNS} FROM stated_due WHERE case_id = ? ORDER BY rule, person, agency", (case_id,)
+        )
+        stated: dict[Key, list[Compared]] = defaultdict(list)
+        for one in map(compared_from, dues):
+            stated[case_id, one.rule, one.start_eid, one.person].append(one)
         everything = [fact for told in facts.values() for fact in told]
         return Timeline(
             case=(_case_lines(transaction, rows))[0],
@@ -243,6 +254,8 @@ class Reading:
             ledgers={limit.key: ledgers.get(limit.key, ()) for limit in found},
             loose=loose,
             derivations=self._reckoner.derive(case_id, course(handoffs, everything, table()).spans),
+            stated={key: tuple(told) for key, told in stated.items()},
+            unmatched=tuple(one for (_, _, start_eid, _), told in stated.items() if not start_eid for one in told),
             log=tuple(_log_line(row) for row in log),
         )
 

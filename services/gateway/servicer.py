@@ -12,17 +12,24 @@ from typing import Any
 import grpc.aio
 
 from services.chassis.clock import Clock, SandboxClock
+from services.chassis.identity import caller
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer, asked_time
 from services.gateway.clocks import SHANGHAI, Limit
 from services.gateway.course import Fact, Handoff
+from services.gateway.dues import Compared
 from services.gateway.forecast import Foreseen
-from services.gateway.ladder import colour
+from services.gateway.lookups import Looked, Lookups
 from services.gateway.reading import CaseLine, LedgerLine, LogLine, Reading
 from xieban import ids
+from xieban.agency import Agency
 from xieban.errors import Reason, failure
 from xieban.handoff import State
+from xieban.lookup import LookUp, look_up
+from xieban.lookup import purpose as purpose_of
+from xieban.lookup_views import PURPOSES, PURPOSES_FROM_PB
 from xieban.marshal import micros, time_from_pb, time_to_pb
+from xieban.notice import colour
 from xieban.procedure import table
 from xieban.timelimits import rule
 from xieban.wire.v1 import handoff_pb2, oversight_pb2, oversight_pb2_grpc, sandbox_pb2, sandbox_pb2_grpc
@@ -37,12 +44,13 @@ def add(
     server: grpc.aio.Server,
     *,
     reading: Reading,
+    lookups: Lookups,
     clock: Clock,
     live_through: Callable[[SandboxClock, datetime], Awaitable[None]],
     unfinished: Callable[[], Awaitable[int]],
 ) -> list[str]:
     """Register what this process serves; the full names of the services."""
-    oversight = OversightServicer(reading=reading, clock=clock)
+    oversight = OversightServicer(reading=reading, lookups=lookups, clock=clock)
     oversight_pb2_grpc.add_OversightServiceServicer_to_server(oversight, server)
     if not isinstance(clock, SandboxClock):
         return [OVERSIGHT_SERVICE]
@@ -59,8 +67,9 @@ def add(
 class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     """Procedure and time of every case; no evidence, no names."""
 
-    def __init__(self, *, reading: Reading, clock: Clock) -> None:
+    def __init__(self, *, reading: Reading, lookups: Lookups, clock: Clock) -> None:
         self._reading = reading
+        self._lookups = lookups
         self._clock = clock
 
     async def ListOverseenCases(
@@ -72,16 +81,23 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def GetTimeline(
         self, request: oversight_pb2.GetTimelineRequest, context: Context
     ) -> oversight_pb2.GetTimelineResponse:
-        timeline = await self._reading.timeline(ids.case_id(request.case_id))
+        look = _look(context, request.purpose, request.officer)
+        timeline = await self._lookups.timeline(ids.case_id(request.case_id), look)
         return oversight_pb2.GetTimelineResponse(
             case=_case_to_pb(timeline.case),
             handoffs=[_handoff_to_pb(handoff, timeline.facts[handoff.eid]) for handoff in timeline.handoffs],
             limits=[
-                _limit_to_pb(limit, timeline.ledgers[limit.key], timeline.derivations.get(limit.key, ()))
+                _limit_to_pb(
+                    limit,
+                    timeline.ledgers[limit.key],
+                    timeline.derivations.get(limit.key, ()),
+                    timeline.stated.get(limit.key, ()),
+                )
                 for limit in timeline.limits
             ],
             log=map(_log_to_pb, timeline.log),
             loose=map(_event_to_pb, timeline.loose),
+            stated=map(_compared_to_pb, timeline.unmatched),
         )
 
     async def ListLimits(
@@ -112,6 +128,9 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     async def ForecastLimits(
         self, request: oversight_pb2.ForecastLimitsRequest, context: Context
     ) -> oversight_pb2.ForecastLimitsResponse:
+        if request.case_id:
+            look = _look(context, request.purpose, request.officer)
+            await self._lookups.note(ids.case_id(request.case_id), look)
         foreseen, token = await self._reading.forecast(
             until=self._coming(time_from_pb(request.until_time)),
             case_id=ids.case_id(request.case_id) if request.case_id else "",
@@ -125,6 +144,18 @@ class OversightServicer(oversight_pb2_grpc.OversightServiceServicer):
     ) -> oversight_pb2.ListLogEntriesResponse:
         entries = await self._reading.log(after=request.after_index, size=request.page_size)
         return oversight_pb2.ListLogEntriesResponse(entries=map(_log_to_pb, entries))
+
+    async def ListLookups(
+        self, request: oversight_pb2.ListLookupsRequest, context: Context
+    ) -> oversight_pb2.ListLookupsResponse:
+        peer = caller(context)
+        found, token = await self._lookups.of_case(
+            ids.case_id(request.case_id),
+            agency="" if peer.agency == Agency.GATEWAY else peer.agency,
+            size=request.page_size,
+            token=request.page_token,
+        )
+        return oversight_pb2.ListLookupsResponse(lookups=map(_looked_to_pb, found), next_page_token=token)
 
     def _coming(self, until: int) -> int:
         now = self._clock.now()
@@ -155,6 +186,24 @@ class SteppedSandbox(SandboxServicer):
         return sandbox_pb2.AdvanceClockResponse(now=time_to_pb(micros(self._sandbox.now())))
 
 
+def _look(context: Context, purpose: oversight_pb2.LookupPurpose.ValueType, officer: str) -> LookUp:
+    """Errors: PURPOSE_MISSING, FIELD_INVALID."""
+    peer = caller(context)
+    return look_up(
+        PURPOSES_FROM_PB.get(purpose) or purpose_of(""), caller=f"{peer.agency}/{peer.role}", officer=officer
+    )
+
+
+def _looked_to_pb(one: Looked) -> oversight_pb2.Lookup:
+    return oversight_pb2.Lookup(
+        index=one.position,
+        recorded_time=time_to_pb(one.at),
+        purpose=PURPOSES[one.look.purpose],
+        caller=one.look.caller,
+        officer=one.look.officer,
+    )
+
+
 def _office(end: tuple[str, str]) -> handoff_pb2.Office:
     return handoff_pb2.Office(agency=end[0], division=end[1])
 
@@ -173,7 +222,10 @@ def _case_to_pb(case: CaseLine) -> oversight_pb2.OverseenCase:
 
 
 def _limit_to_pb(
-    limit: Limit, ledger: Sequence[LedgerLine] = (), explanation: Sequence[str] = ()
+    limit: Limit,
+    ledger: Sequence[LedgerLine] = (),
+    explanation: Sequence[str] = (),
+    stated: Sequence[Compared] = (),
 ) -> oversight_pb2.Limit:
     law = rule(limit.rule)
     message = oversight_pb2.Limit(
@@ -195,10 +247,17 @@ def _limit_to_pb(
         warned=limit.rungs_warned,
         events=map(_event_to_pb, ledger),
         explanation=explanation,
+        stated=map(_compared_to_pb, stated),
     )
     if limit.ended_at is not None:
         message.end_time.CopyFrom(time_to_pb(limit.ended_at))
     return message
+
+
+def _compared_to_pb(one: Compared) -> oversight_pb2.ComparedDue:
+    return oversight_pb2.ComparedDue(
+        rule=one.rule, person=one.person, by=_office(one.by), due=one.due, eid=one.eid, differs=one.differs
+    )
 
 
 def _foreseen_to_pb(foreseen: Foreseen) -> oversight_pb2.ForecastEntry:

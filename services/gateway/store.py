@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +20,7 @@ from services.gateway.dues import Compared
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from xieban.agency import Agency
-from xieban.handoff import SETTLED, Act, ClockAct, Defect, State
+from xieban.handoff import SETTLED, Act, ClockAct, Defect, State, StatedDue
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _acts = msgspec.json.Decoder(tuple[Act, ...]).decode
@@ -33,6 +34,8 @@ LIMIT_COLUMNS = (
     "safe_from, provisional, in_custody, stopped, duty, consequence, severity, edition, calendar, state, ended_at, end_eid, "
     "overdue_logged"
 )
+_LIMIT_COLUMNS = tuple(LIMIT_COLUMNS.split(", "))
+_limit_of = attrgetter(*_LIMIT_COLUMNS)
 _FLAGS = ("provisional", "in_custody", "stopped", "duty", "overdue_logged")
 HANDOFF_COLUMNS = (
     "eid, case_id, kind, outcome, stage, from_agency, from_office, to_agency, to_office, lane_seq, lane_prev, refers, acts, "
@@ -166,8 +169,9 @@ class Store:
         )
 
     def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
+        """Those that are here already stay as they are: a statement may come again after its own row was lost."""
         self._transaction.many(
-            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES ({placeholders(20)})",
+            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES ({placeholders(20)}) ON CONFLICT DO NOTHING",
             [
                 (
                     h.eid, h.case_id, h.kind, h.outcome, h.stage, *h.sender, *h.receiver, h.lane_seq, h.lane_prev,
@@ -186,7 +190,7 @@ class Store:
 
     def facts_add(self, facts: Sequence[Fact]) -> None:
         self._transaction.many(
-            f"INSERT INTO receipt_fact ({FACT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
+            f"INSERT INTO receipt_fact ({FACT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             [
                 (
                     f.receipt,
@@ -253,6 +257,17 @@ class Store:
             [(*_limit_values(limit), limit.urgency, next_at(limit, ladder=ladder)) for limit in limits],
         )
 
+    def limits_looked_at(self, limits: Iterable[Limit], *, ladder: Ladder = DEFAULT) -> None:
+        """What the passing of time alone changes of limits."""
+        self._transaction.many(
+            "UPDATE limit_clock SET state = ?, overdue_logged = ?, urgency = ?, next_at = ? "
+            "WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ?",
+            [
+                (limit.state, int(limit.overdue_logged), limit.urgency, next_at(limit, ladder=ladder), *limit.key)
+                for limit in limits
+            ],
+        )
+
     def limits_drop(self, keys: Sequence[Key]) -> None:
         self._transaction.many(
             "DELETE FROM limit_clock WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ?", keys
@@ -280,15 +295,13 @@ class Store:
             ],
         )  # fmt: skip
 
-    def compared_change(
-        self, case: str, *, new: Sequence[Compared], gone: Sequence[tuple[str, str, str, str]]
-    ) -> None:
+    def compared_change(self, case: str, *, new: Sequence[Compared], gone: Sequence[tuple[str, str, str, str]]) -> None:
         """The last words of agencies about limits of one case."""
-        self.transaction.many(
+        self._transaction.many(
             "DELETE FROM stated_due WHERE case_id = ? AND rule = ? AND start_eid = ? AND person = ? AND agency = ?",
             [(case, *key) for key in gone],
         )
-        self.transaction.many(
+        self._transaction.many(
             f"INSERT INTO stated_due (case_id, {DUE_COLUMNS}) VALUES ({placeholders(9)}) "
             "ON CONFLICT (case_id, rule, start_eid, person, agency) DO UPDATE SET office = excluded.office, "
             "eid = excluded.eid, due = excluded.due, differs = excluded.differs",
@@ -377,10 +390,10 @@ def limits_from(transaction: Transaction, rows: Sequence[Row]) -> list[Limit]:
 
 
 def limit_from(row: Row, warned: Mapping[Key, frozenset[tuple[str, str]]]) -> Limit:
-    values = {name: row[name] for name in LIMIT_COLUMNS.split(", ")}
+    values = dict(zip(_LIMIT_COLUMNS, row, strict=False))  # the row may go on with columns of the query's own
     for flag in _FLAGS:
         values[flag] = bool(values[flag])
-    key = (row["case_id"], row["rule"], row["start_eid"], row["person"])
+    key = (values["case_id"], values["rule"], values["start_eid"], values["person"])
     return Limit(**values, warned=warned.get(key, frozenset()))
 
 
@@ -409,6 +422,4 @@ def compared_from(row: Row) -> Compared:
 
 
 def _limit_values(limit: Limit) -> tuple[Value, ...]:
-    return tuple(
-        int(value) if isinstance(value := getattr(limit, name), bool) else value for name in LIMIT_COLUMNS.split(", ")
-    )
+    return tuple(int(value) if isinstance(value, bool) else value for value in _limit_of(limit))

@@ -1,7 +1,7 @@
 """Service targets for duties that the law gives no number for (立即, 及时). Pure, off unless an operator lists some.
 
-They are an office's own aim and are never called 法定期限: nothing is stored, nothing is logged, nobody is in breach. What is shown is
-worked out from the handoffs of a case whenever its page is read.
+They are an office's own aim and are never called 法定期限: an office is told when one is near or unmet, but nobody is in breach and
+nothing is supervised. What a page shows is worked out from the handoffs of the case whenever it is read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from services.gateway.course import Fact, Handoff
 from xieban.handoff import State
 
 HOUR = 3_600_000_000
+LONGEST_NAME = 64
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from services.gateway.clocks import DEFAULT, SHANGHAI, Action, plan
 from services.gateway.follow import detail_of
 from services.gateway.ladder import Ladder
 from services.gateway.log import Note, append
+from services.gateway.outbox import nothing_to_send
 from services.gateway.store import Store
 from services.gateway.supervision.desk import Desk
 from xieban.marshal import micros, moment
@@ -29,7 +30,7 @@ AT_ONCE = 500
 
 
 class Watch:
-    """Carries plans out: every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
+    """Carries plans out: when something is due, every `PAUSE` technical seconds, and at once after a sandbox clock moved."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Watch:
         quiet_for: Callable[[], float],
         ladder: Ladder = DEFAULT,
         desk: Desk | None = None,
-        committed: Callable[[], None] | None = None,
+        committed: Callable[[], None] = nothing_to_send,
     ) -> None:
         """`desk` tells the offices and supervises; without one nobody is told. `committed` is called when there is something to send."""
         self._database = database
@@ -63,17 +64,20 @@ class Watch:
                 await self._clock.sleep(QUIET)
                 waited += QUIET
             await self.round()
-            await self._clock.sleep(PAUSE)
+            await self._clock.sleep(await self._pause())
 
     async def round(self) -> int:
         """Record every warning and every breach that is due now, and every step of a supervision; how many warnings and breaches."""
         done = 0
         while await self._is_due():
             now = micros(self._clock.now())
-            actions = await self._database.write(partial(self._carry_out, now=now))
+            try:
+                actions = await self._database.write(partial(self._carry_out, now=now))
+            except asyncio.CancelledError:
+                self._committed()  # whoever moved the clock has gone away; the round is committed all the same
+                raise
             faults.point("G2")
-            if self._committed is not None:
-                self._committed()
+            self._committed()
             self._measure(actions, now)
             done += len(actions)
         return done
@@ -83,9 +87,9 @@ class Watch:
         limits = store.limits_due(now, at_most=AT_ONCE)
         actions = plan(now, limits, ladder=self._ladder)
         notes = [Note(a.kind, a.limit.case_id, a.limit.start_eid, detail_of(a)) for a in actions]
-        # A limit without an action is put too: with another ladder it may only be due to be looked at again later.
+        # A limit without an action is noted too: with another ladder it may only be due to be looked at again later.
         after = {limit.key: limit for limit in limits} | {action.limit.key: action.limit for action in actions}
-        store.limits_put(after.values(), ladder=self._ladder)
+        store.limits_looked_at(after.values(), ladder=self._ladder)
         store.rungs_add(actions, at=now)
         if self._desk is not None:
             notes += self._desk.limits(transaction, actions, now=now)
@@ -107,6 +111,13 @@ class Watch:
                 await self.round()
             clock.advance(to)
             await self.round()
+
+    async def _pause(self) -> float:
+        """Technical seconds until the next look: at the moment something is due, and now and then because statements may have come."""
+        due = await self._next()
+        if due is None:
+            return PAUSE
+        return min(PAUSE, max(0.0, (due - micros(self._clock.now())) / 1_000_000))
 
     async def _is_due(self) -> bool:
         due = await self._next()

@@ -49,7 +49,10 @@ async def site(tmp_path: Path) -> AsyncIterator[str]:
         await gateway.orders.give(found.supervision.id, Act.ISSUE, by="ZF0012", remark="请说明超期原因并依法处理")
         process = Process()
         async with process.stack:
-            app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True)
+            app = pages(
+                gateway.reading, gateway.supervisions, look=gateway.lookups.timeline, city=city("lanzhou"),
+                clock=gateway.clock, sandbox=True,
+            )  # fmt: skip
             yield f"http://127.0.0.1:{await serve_pages(process, app, address='127.0.0.1:0')}"
 
 

@@ -11,7 +11,15 @@ from tests.e2e.city import OVERDUE, WHOLE_ROAD
 from xieban.notice import SCOPE
 
 pytestmark = pytest.mark.e2e
-PATHS = ("/", "/cases", f"/cases/{WHOLE_ROAD}", f"/cases/{OVERDUE}", "/supervisions", "/nowhere")
+PATHS = (
+    "/",
+    "/cases",
+    f"/cases/{WHOLE_ROAD}?purpose=routine",
+    f"/cases/{OVERDUE}?purpose=routine",
+    f"/cases/{OVERDUE}",
+    "/supervisions",
+    "/nowhere",
+)
 CONTRAST = """() => {
   const light = text => {
     const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => v / 255)
@@ -58,6 +66,10 @@ async def test_one_comes_from_the_overview_to_a_case_and_from_an_arrow_to_its_ha
     await page.goto(site)
     await page.get_by_role("link", name=OVERDUE).first.click()
     await page.wait_for_url(f"**/cases/{OVERDUE}")
+    await page.get_by_label("来信来访").check()
+    await page.get_by_role("button", name="查看").click()
+    await page.wait_for_url(f"**/cases/{OVERDUE}?purpose=petition*")
+    assert "来信来访 · 监督页面" in await page.locator(".xb-head-case").inner_text()
     assert "超期 3天10小时" in await page.locator(".xb-big").inner_text()
     await page.locator("svg a.xb-arrow").nth(1).click()
     assert page.url.endswith("#h2")
@@ -75,7 +87,7 @@ async def test_one_comes_from_the_list_of_supervisions_to_every_step_of_one_and_
     assert "已发出" in await row.inner_text()
     assert "2026-06-15 24:00" in await row.inner_text()  # three working days after 10 June, a Wednesday
     await row.get_by_role("link", name="督办").click()
-    await page.wait_for_url(f"**/cases/{OVERDUE}#supervision-*")
+    await page.wait_for_url(f"**/cases/{OVERDUE}?purpose=supervision#supervision-*")
     steps = page.locator("article:target table tbody tr")
     assert await steps.count() == 2
     assert "请说明超期原因并依法处理" in await steps.nth(1).inner_text()
@@ -84,14 +96,14 @@ async def test_one_comes_from_the_list_of_supervisions_to_every_step_of_one_and_
 
 
 async def test_times_are_those_of_beijing_whatever_the_browser_believes(page: Page, site: str) -> None:
-    await page.goto(f"{site}/cases/{WHOLE_ROAD}")
+    await page.goto(f"{site}/cases/{WHOLE_ROAD}?purpose=routine")
     assert await page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone") == "America/New_York"
     assert "模拟时钟 2026-06-10 10:00" in await page.locator(".xb-clock").inner_text()
     assert "2026-01-05 09:00" in await page.locator("#h1").inner_text()
 
 
 async def test_arrows_and_bars_keep_inside_the_picture_and_labels_apart(page: Page, site: str) -> None:
-    await page.goto(f"{site}/cases/{WHOLE_ROAD}")
+    await page.goto(f"{site}/cases/{WHOLE_ROAD}?purpose=routine")
     boxes = await page.evaluate(
         """() => [...document.querySelectorAll('svg .xb-label')].map(text => {
              const box = text.getBBox(); return [box.x, box.y, box.x + box.width, box.y + box.height]; })"""
@@ -108,11 +120,11 @@ async def test_arrows_and_bars_keep_inside_the_picture_and_labels_apart(page: Pa
 
 
 async def test_a_page_prints_on_paper_without_its_navigation(page: Page, site: str) -> None:
-    await page.goto(f"{site}/cases/{OVERDUE}")
+    await page.goto(f"{site}/cases/{OVERDUE}?purpose=routine")
     await page.emulate_media(media="print")
     assert not await page.locator(".xb-nav").is_visible()
     paper = await page.pdf(prefer_css_page_size=True)
-    assert len(re.findall(rb"/Type\s*/Page\b", paper)) in (1, 2)
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) in (1, 2, 3)
 
 
 async def test_the_keyboard_reaches_the_content_first(page: Page, site: str) -> None:

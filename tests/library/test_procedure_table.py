@@ -10,6 +10,8 @@ from xieban.agency import PARTIES, Agency
 from xieban.errors import InvalidInput, Reason, XiebanError
 from xieban.procedure import Table, table
 from xieban.procedure.table import load
+from xieban.timelimits import RULES
+from xieban.timelimits.terms import Policy
 
 SUPERVISION = {"limit_registration", "supervision_notice", "supervision_reply"}
 FILES = resources.files("xieban.procedure")
@@ -69,6 +71,10 @@ def test_an_additional_sound_row_is_taken() -> None:
         (b'counts = { counter = "coffee", max = 2 }\n', "coffee"),
         (b'counts = { counter = "returns", max = "2" }\n', "max"),
         (b'opens = "yes"\n', "opens"),
+        (b'extends = ["no_rule"]\n', "no_rule"),
+        (b'extends = ["x:inv_custody"]\n', "x"),
+        (b'limits = [{ start = "prosecution_review", on = "sent", bearer = "to", answers = "nothing" }]\n', "nothing"),
+        (b'limits = [{ start = "prosecution_review", on = "sent", bearer = "to", receiver = "army" }]\n', "army"),
     ],
 )
 def test_an_unknown_key_and_a_dangling_name_are_refused_by_name(extra: bytes, named: str) -> None:
@@ -103,6 +109,15 @@ def test_text_that_is_no_toml_or_no_utf8_is_refused() -> None:
 def test_acts_and_stages_are_as_strict() -> None:
     refused(acts=SHIPPED["acts"] + b'[x]\nname = "x"\narticle = "a"\nmore = 1\n')
     refused(acts=SHIPPED["acts"].replace(b"[arrested]", b"[seized]"))
+    for limits in (
+        b'[{ start = "no_rule" }]',
+        b'[{ stop = ["no_rule"] }]',
+        b'[{ start = "inv_custody", stages = ["S99"] }]',
+        b'[{ start = "inv_custody", stop = ["inv_custody"] }]',
+        b'[{ stages = ["S10_investigation"] }]',
+        b'[{ start = "inv_custody", bearer = "from" }]',
+    ):
+        refused(acts=SHIPPED["acts"] + b'[x]\nname = "x"\narticle = "a"\nlimits = ' + limits + b"\n")
     refused(stages=SHIPPED["stages"] + b'[x]\nname = "x"\nholder = "gateway2"\n')
     refused(stages=SHIPPED["stages"].replace(b"[S25_supplementary_investigation]", b"[S26]"))
 
@@ -117,6 +132,16 @@ def test_the_shipped_tables_name_only_parties_and_every_kind_has_an_article() ->
         assert kind.name
         assert kind.document
     assert {stage.holder for stage in table().stages.values()} == set(PARTIES)
+
+
+def test_every_limit_that_starts_by_itself_is_ended_by_something_or_is_a_right_that_lapses() -> None:
+    rows = [row for kind in table().kinds.values() for row in kind.limits]
+    acts = [row for act in table().acts.values() for row in act.limits]
+    started = {row.start for row in (*rows, *acts) if row.start}
+    ended = {rule for row in (*rows, *acts) for rule in row.stop}
+    assert len(started) == 20
+    assert {rule for rule in started - ended if RULES[rule].policy is not Policy.RIGHTS} == set()
+    assert ended <= started
 
 
 def test_every_kind_of_the_main_road_is_there() -> None:

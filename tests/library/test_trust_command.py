@@ -125,6 +125,8 @@ def test_a_compromised_key_is_revoked_from_an_index_in_the_past(desk: Machine) -
     assert [len(at[24]), len(at[25])] == [2, 1]
     words = [word for pin in pins for word in ("--root", pin)]
     assert desk.json("verify", draft, "--threshold", 2, *words)["trust"]["version"] == 2
+    desk.xieban("renew", draft, "--index", 60)
+    assert desk.json("show", desk.folder / "trust-v3.json")["trust"]["state"] == "draft"
 
 
 def test_a_root_is_rotated_with_both_quorums(desk: Machine) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
+from services.chassis.rpc import RpcServer
 from tests.system.rig import PATIENCE, PP, PS, City, main_road, persist
+from tests.world import World, world
 from xieban.client import Page, everything
 from xieban.handoff import State
 from xieban.views import InboxEvent
@@ -91,3 +94,18 @@ async def test_lists_are_paged_without_a_gap_or_a_repetition(city: City) -> None
     for size in (1, 2, 3):
         rows = await everything(lambda page, size=size: city.police.list(Page(size, page.token), case_id=case))  # type: ignore[misc]
         assert [row.kind for row in rows] == ["prosecution_transfer", "arrest_decision", "arrest_request"]
+
+
+async def test_a_node_that_stops_does_not_wait_for_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RpcServer.stop, "__defaults__", (10 * PATIENCE,))
+
+    async def read_for_ever(city: World) -> None:
+        async with aclosing(city.police.watch()) as events:
+            async for _ in events:
+                pytest.fail("nothing was sent")
+
+    async with world(tmp_path, agencies=(PS,)) as city, asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(read_for_ever(city))
+        await city.police.list()  # on the same connection, after the stream
+        await city.nodes[PS].stop()
+        reader.cancel()

@@ -19,7 +19,7 @@ from xieban.dossier import MAX_DOSSIER, Document, File
 from xieban.errors import Conflict, InvalidInput, NotAllowed, NotFound, Reason, TooLarge, XiebanError
 from xieban.handoff import State
 from xieban.rpcstatus import error_from_rpc
-from xieban.views import ActView, DefectView
+from xieban.views import ActView, DefectView, DueView
 from xieban.wire.v1 import handoff_pb2, handoff_pb2_grpc
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -208,6 +208,12 @@ async def test_a_message_beyond_the_ports_limit_is_refused(city: City) -> None:
         ({"acts": (ActView("detained", START.replace(year=1949), "P1"),)}, Reason.FIELD_INVALID),
         ({"acts": (ActView("detained", START + timedelta(days=300), "P1"),)}, Reason.INTAKE_DEFECT),
         ({"acts": (ActView("detained", START, "P1"),) * 65}, Reason.FIELD_INVALID),
+        ({"dues": (DueView("no_such_limit", "2026-03-09"),)}, Reason.LIMIT_UNKNOWN),
+        ({"dues": (DueView("arrest_review_custody", "2026-02-30"),)}, Reason.FIELD_INVALID),
+        ({"dues": (DueView("arrest_review_custody", "2026-03-09 00:00"),)}, Reason.FIELD_INVALID),
+        ({"dues": (DueView("arrest_review_custody", "2026-03-09T16:00:00Z"),)}, Reason.FIELD_INVALID),
+        ({"dues": (DueView("arrest_review_custody", "2026-03-09", "张三"),)}, Reason.FIELD_INVALID),
+        ({"dues": (DueView("arrest_review_custody", "2026-03-09"),) * 17}, Reason.FIELD_INVALID),
         ({"re": ("ab" * 32,)}, Reason.HANDOFF_NOT_FOUND),
         ({"re": ("不是编号",)}, Reason.FIELD_INVALID),
         ({"re": ("ab" * 32,) * 32}, Reason.FIELD_INVALID),

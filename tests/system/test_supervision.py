@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
+from tests.library.test_cli import Ran, xieban
 from tests.system.rig import PP, PS, City, whole_city
 from tests.system.test_clock_commands import log, opened, operator
 from xieban.agency import Agency, office
@@ -317,3 +318,60 @@ async def test_only_the_committees_certificate_supervises_and_only_the_agencys_o
                 with pytest.raises(Denied, match="XB-5001"):
                     await asked
     assert (await table.committee.get(id)).state is State.DRAFTED
+
+
+async def test_the_whole_of_it_by_the_two_commands(table: Table) -> None:
+    id = (await table.overdue()).supervision_id
+    home = table.city.home
+    committee, prosecutor = home.client("committee"), home.client("procuratorate")
+
+    async def supervise(*words: str, code: int = 0) -> Ran:
+        ran = await xieban("supervise", *words, profile=committee)
+        assert ran.code == code, ran.err
+        return ran
+
+    async def notice(*words: str, code: int = 0) -> Ran:
+        ran = await xieban("notice", *words, profile=prosecutor)
+        assert ran.code == code, ran.err
+        return ran
+
+    listed = await supervise("list")
+    assert f"{id}  拟稿" in listed.out
+    assert listed.out.rstrip().endswith(SCOPE)
+    assert "XB-7003" in (await supervise("close", id, "--by", OFFICER, code=1)).err
+    assert "--by" in (await supervise("issue", id, code=2)).err
+    issued = await supervise(
+        "issue", f"督办〔2026〕{id.partition('-')[2]}号", "--by", OFFICER, "--remark", "请说明超期原因"
+    )
+    assert "状态        已发出" in issued.out
+    assert "请说明超期原因" in issued.out
+    await table.told(Occasion.ISSUED)
+
+    told = await notice("list", "--case", table.case)
+    assert [line.split()[2] for line in told.out.splitlines()[1:5]] == ["督办发出", "超期通知", "▲", "▲"]
+    assert SCOPE in told.out
+    assert [row["occasion"] for row in (await notice("list", "--supervisions", "--json")).json["notices"]] == ["issued"]
+    assert "已签收" in (await notice("sign", id, "--by", PROSECUTOR)).out
+    said = ("--cause", "handover", "--measure", "expedite", "--expected", "2026-03-12", "--text", "承办人交接")
+    wrong = await notice("explain", id, "--by", PROSECUTOR, "--cause", "weather", *said[2:], code=1)
+    assert "entered_late" in wrong.err
+    assert "XB-1005" in (await notice("explain", id, "--by", PROSECUTOR, *said[:-1], "绝密★", code=1)).err
+    explained = await notice("explain", id, "--by", PROSECUTOR, *said)
+    assert "承办人员变动、交接；限期办结；2026-03-12 前完成；承办人交接" in explained.out
+    await table.stands(id, State.EXPLAINED)
+
+    assert "--remark" in (await supervise("return", id, "--by", OFFICER, code=2)).err
+    await supervise("return", id, "--by", OFFICER, "--remark", "请附交接记录")
+    await table.told(Occasion.RETURNED)
+    await notice("explain", id, "--by", PROSECUTOR, *said[:-1], "交接记录已补录")
+    await table.stands(id, State.EXPLAINED)
+    closed = (await supervise("close", id, "--by", OFFICER, "--json")).json["supervision"]
+    assert (closed["state"], closed["scope"]) == ("closed", SCOPE)
+    await table.told(Occasion.CLOSED)
+    shown = await notice("show", id)
+    assert "办结" in shown.out
+    assert shown.out.count("经过") == 6
+    assert SCOPE in shown.out
+    whole = await supervise("show", id)
+    assert "推算" in whole.out
+    assert whole.out.count("经过") == 7

@@ -12,11 +12,15 @@ from tests import ledger
 from tests.library.trust.city import seal
 from tests.system.ceremony import amended, listed, put
 from tests.system.rig import PP, PS, City, whole_city
+from xieban import subjects
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
 from xieban.keys import algorithm, files
 from xieban.seal import SealKey
 from xieban.trust import add, revoke, rotate
+
+OVERLAP = 3
+"""Log entries: fewer than a handoff makes on its way."""
 
 
 def new_key(city: City, agency: Agency) -> SealKey:
@@ -59,7 +63,7 @@ async def test_a_seal_key_is_rotated_while_statements_are_in_flight_and_none_is_
         # The list first, everywhere; then the node changes its key.
         index = log_size(city)
         fresh = algorithm("ed25519+sha256").generate()
-        put(city.home, rotate(listed(city.home), id=old.keyid, to=fresh.public, overlap=50, issue=amended(index)))
+        put(city.home, rotate(listed(city.home), id=old.keyid, to=fresh.public, overlap=OVERLAP, issue=amended(index)))
         await restart(city)
         await city.node(PP).start()
         await city.arrive(city.procuratorate, flying.eid)
@@ -73,16 +77,24 @@ async def test_a_seal_key_is_rotated_while_statements_are_in_flight_and_none_is_
         await city.quiet()
 
         # Behind the overlap the old key is refused, by the agency and by the gateway; what it sealed before stays proven.
+        size = log_size(city)
+        assert size >= index + OVERLAP
         closing_list = add(
-            listed(city.home),
-            seal(SealKey.generate().public, Agency.COURT, from_index=index + 50),
-            issue=amended(index + 50),
+            listed(city.home), seal(SealKey.generate().public, Agency.COURT, from_index=size), issue=amended(size)
         )
         put(city.home, closing_list)
         await restart(city, PS, PP)
         late = await city.say_header(city.header(), key=old)
         assert await city.reject_heard(PS, late.eid) == [Reason.KEY_OUT_OF_SPAN.name]
         assert not city.rows(PP, "SELECT 1 FROM handoff WHERE eid = ?", late.eid)
+        # Told again, it is known: taken while its key counted, and no forgery now.
+        sealed = city.rows(PS, "SELECT sealed FROM handoff WHERE eid = ?", flying.eid)[0]["sealed"]
+        await city.say(subjects.handoff("lanzhou", PS, PP), sealed)
+        honest = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, honest.eid)
+        await city.quiet_bus()
+        assert [row["digest"] for row in city.rows(PP, "SELECT digest FROM refused")] == [late.eid]
+        assert len(refusals_at_gateway(city)) == 1
         findings = ledger.compare(city.home)
         assert findings.unverified == []
         assert findings.handoffs >= 2

@@ -12,10 +12,20 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from xieban.errors import Reason, failure
+from xieban.lookup import PURPOSE_NAMES
 
 ProfileFolder = Annotated[
     Path | None, typer.Option("--profile", envvar="XIEBAN_PROFILE", help="接口配置目录", show_default=False)
 ]
+PurposeCode = Annotated[
+    str,
+    typer.Option(
+        "--purpose",
+        metavar="事由",
+        help="查看一件案件的事由，记入监督日志：" + "；".join(f"{code} {name}" for code, name in PURPOSE_NAMES.items()),
+    ),
+]
+Officer = Annotated[str, typer.Option("--officer", metavar="工号", help="查看人的工号，不写姓名；可不填")]
 AsJson = Annotated[bool, typer.Option("--json", help="以 JSON 输出")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="最多列出多少条")]
 
@@ -28,7 +38,16 @@ def as_agency(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
 
     from xieban.client import XiebanClient
 
-    return asyncio.run(_with(XiebanClient, _named(profile), talk))
+    return asyncio.run(_with(XiebanClient, named(profile), talk))
+
+
+def as_party(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open OversightClient, with an agency's own certificate, for what the gateway shows to parties."""
+    import asyncio
+
+    from xieban.client import OversightClient, Profile
+
+    return asyncio.run(_with(OversightClient, Profile.load(named(profile)).at_gateway(), talk))
 
 
 def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
@@ -37,7 +56,7 @@ def as_committee(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> 
 
     from xieban.client import OversightClient
 
-    return asyncio.run(_with(OversightClient, _named(profile), talk))
+    return asyncio.run(_with(OversightClient, named(profile), talk))
 
 
 def as_notified(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
@@ -46,7 +65,7 @@ def as_notified(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _
 
     from xieban.notice_client import NoticeClient
 
-    return asyncio.run(_with(NoticeClient, _named(profile), talk))
+    return asyncio.run(_with(NoticeClient, named(profile), talk))
 
 
 def as_supervisor(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
@@ -55,7 +74,16 @@ def as_supervisor(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) ->
 
     from xieban.notice_client import SupervisionClient
 
-    return asyncio.run(_with(SupervisionClient, _named(profile), talk))
+    return asyncio.run(_with(SupervisionClient, named(profile), talk))
+
+
+def as_reconciler(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+    """`talk` with an open ReconcileClient: whoever may have a node compare its records."""
+    import asyncio
+
+    from xieban.reconcile_client import ReconcileClient
+
+    return asyncio.run(_with(ReconcileClient, named(profile), talk))
 
 
 def as_operator(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _T:
@@ -64,15 +92,15 @@ def as_operator(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _
 
     from xieban.client import SandboxCity
 
-    return asyncio.run(_with(SandboxCity, _named(profile), talk))
+    return asyncio.run(_with(SandboxCity, named(profile), talk))
 
 
-async def _with(client: Any, folder: Path, talk: Callable[[Any], Awaitable[_T]]) -> _T:
+async def _with(client: Any, folder: Any, talk: Callable[[Any], Awaitable[_T]]) -> _T:
     async with client.open(folder) as opened:
         return await talk(opened)
 
 
-def _named(profile: Path | None) -> Path:
+def named(profile: Path | None) -> Path:
     if profile is None:
         raise failure(Reason.CLIENT_UNCONFIGURED, detail="没有给出 --profile，也没有设置 XIEBAN_PROFILE")
     return profile

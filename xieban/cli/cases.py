@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_agency, first
+from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_agency, as_party, first
 from xieban.cli.printing import as_json, fields, plain, table
 from xieban.cli.speaking import handoff_rows, stage_name
+from xieban.lookup import PURPOSE_NAMES, caller_name
 
 cases_app = typer.Typer(help="本单位的案件。", no_args_is_help=True)
 
@@ -59,3 +60,28 @@ def show_command(
     )
     typer.echo()
     handoff_rows(tuple(reversed(handoffs)))
+
+
+@cases_app.command("lookups")
+def lookups_command(
+    case_id: Annotated[str, typer.Argument(metavar="案件编号", help="案件编号")],
+    profile: ProfileFolder = None,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """监督方何时、为何查看过这件案件，最近的在前（本单位须是该案的办理单位）。"""
+
+    async def talk(client: Any) -> Any:
+        return await first(limit, lambda page: client.lookups(case_id, page))
+
+    rows = as_party(profile, talk)
+    if json:
+        as_json({"lookups": rows})
+        return
+    table(
+        ("时间", "事由", "查看方", "工号", "日志序号"),
+        [
+            (row.looked_at, PURPOSE_NAMES[row.purpose], caller_name(row.caller), row.officer or "—", row.index)
+            for row in rows
+        ],
+    )

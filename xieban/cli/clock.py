@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from xieban.agency import Agency
-from xieban.cli.calls import AsJson, ProfileFolder, as_committee, as_operator
+from xieban.cli.calls import AsJson, Officer, ProfileFolder, PurposeCode, as_committee, as_operator
 from xieban.cli.printing import as_json, plain, table
 from xieban.cli.speaking import fired, node_name
 from xieban.cli.times import duration, exact, later, moment, spoken
 from xieban.errors import Reason, XiebanError, failure
+from xieban.lookup import purpose as purpose_of
 
 clock_app = typer.Typer(help="沙箱时钟：查看、设定、推进；预演将到的预警和超期。", no_args_is_help=True)
 
@@ -78,22 +79,29 @@ def advance_command(
 def timeline_command(
     until: Annotated[str, typer.Option("--until", metavar="时间", help="到哪一时刻为止，带时区")] = "",
     length: Annotated[str, typer.Option("--for", metavar="时长", help="多长时间以内，例如 30d；不写即 30d")] = "",
-    case: Annotated[str, typer.Option("--case", metavar="编号", help="只看这件案件")] = "",
+    case: Annotated[str, typer.Option("--case", metavar="编号", help="只看这件案件；须写明 --purpose")] = "",
+    purpose: PurposeCode = "",
+    officer: Officer = "",
     profile: ProfileFolder = None,
     json: AsJson = False,
 ) -> None:
-    """预演：如果什么也不办，到时会有哪些预警和超期。不作任何记录，正式环境也可以用。"""
+    """预演：如果什么也不办，到时会有哪些预警和超期。期限不作任何记录，正式环境也可以用；只看一件案件的，查看本身记入监督日志。"""
     if until and length:
         raise failure(Reason.FIELD_INVALID, field="--until", detail="不能与 --for 同时给出")
     end = moment(until, field="--until") if until else None
     by = duration(length, field="--for") if length else DEFAULT_LOOK
+    why = purpose_of(purpose) if case else None
 
     async def talk(client: Any) -> Any:
         from xieban.client import everything
 
         now = (await client.summary()).now
         to = end or later(now, by, field="--for")
-        return now, to, await everything(lambda page: client.forecast(page, until=to, case_id=case))
+        return (
+            now,
+            to,
+            await everything(lambda page: client.forecast(page, until=to, case_id=case, purpose=why, officer=officer)),
+        )
 
     now, to, entries = as_committee(profile, talk)
     if json:

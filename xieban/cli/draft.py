@@ -17,7 +17,7 @@ import msgspec
 from xieban import dossier as d
 from xieban.agency import Agency, Office, office
 from xieban.errors import Reason, failure
-from xieban.views import ActView, Draft
+from xieban.views import ActView, Draft, DueView
 
 _SECRET = ("秘密", "机密", "绝密", "secret", "confidential", "top_secret")
 _EVIDENCE = dict(
@@ -86,6 +86,12 @@ class _Dossier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remark: str = ""
 
 
+class _Due(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    rule: str
+    due: str
+    person: str = ""
+
+
 class _DraftFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_ref: str
     kind: str
@@ -97,6 +103,7 @@ class _DraftFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secrecy: str = "none"
     acts: tuple[_Act, ...] = ()
     re: tuple[str, ...] = ()
+    dues: tuple[_Due, ...] = ()
 
 
 def read(source: str) -> Draft:
@@ -125,6 +132,7 @@ def read(source: str) -> Draft:
         secrecy="internal" if row.secrecy == "internal" else "none",
         dossier=_dossier(row.dossier, Path(source).parent if source != "-" else Path()),
         re=row.re,
+        dues=tuple(DueView(rule=due.rule, due=due.due, person=due.person) for due in row.dues),
     )
     # The node does the same again; doing it here keeps what is refused from ever leaving.
     d.pack(draft.dossier, salt=bytes(d.SALT_BYTES))

@@ -25,7 +25,17 @@ def build(chosen: str | None = None) -> typer.Typer:
     for name, (text, load) in _GROUPS.items():
         group = load() if chosen in (None, name) else typer.Typer()
         app.add_typer(group, name=name, help=text, no_args_is_help=True)
+    for name, (text, command) in _COMMANDS.items():
+        app.command(name, help=text if chosen not in (None, name) else None)(
+            command() if chosen in (None, name) else lambda: None
+        )
     return app
+
+
+def _bundle() -> typer.Typer:
+    from xieban.cli.bundle import bundle_app
+
+    return bundle_app
 
 
 def _case() -> typer.Typer:
@@ -66,6 +76,12 @@ def _limits() -> typer.Typer:
     return limits_app
 
 
+def _log() -> typer.Typer:
+    from xieban.cli.log import log_app
+
+    return log_app
+
+
 def _trust() -> typer.Typer:
     from xieban.cli.trust import trust_app
     from xieban.cli.trustdraft import register
@@ -74,13 +90,24 @@ def _trust() -> typer.Typer:
     return trust_app
 
 
+def _reconcile() -> Callable[..., None]:
+    from xieban.cli.reconcile import reconcile_command
+
+    return reconcile_command
+
+
+_COMMANDS: Final[dict[str, tuple[str, Callable[[], Callable[..., None]]]]] = {
+    "reconcile": ("对账：逐份核对报文，指明缺失的是哪一份、缺在何处。", _reconcile),
+}
 _GROUPS: Final[dict[str, tuple[str, Callable[[], typer.Typer]]]] = {
-    "case": ("本单位的案件。", _case),
+    "case": ("本单位的案件，何人查看过。", _case),
     "handoff": ("流转：发送、接收、退回、答复、撤回。", _handoff),
     "limits": ("法定期限：核对算例、推算过程、全部期限、正在计算的期限。", _limits),
     "notice": ("期限通知和督办：查看、签收、说明（办案机关）。", _notice),
     "supervise": ("督办：查看、发出、审核（政法委）。", _supervise),
     "clock": ("沙箱时钟：查看、设定、推进；预演将到的预警和超期。", _clock),
+    "bundle": ("证据包：导出一件案件的全部报文、回执和入册证明。", _bundle),
+    "log": ("监督日志：离线核验证据包，查看检查点和联署，取得入册证明。", _log),
     "trust": ("信任清单：密钥、起草、签名、核验。", _trust),
 }
 

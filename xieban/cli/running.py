@@ -6,15 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_committee, first
+from xieban.cli.calls import AsJson, Limit, Officer, ProfileFolder, PurposeCode, as_committee, first
 from xieban.cli.printing import as_json, table
 from xieban.cli.speaking import LIMITS, rung_colour
 from xieban.errors import Reason, failure
+from xieban.lookup import purpose as purpose_of
 
 
 def list_command(
     state: Annotated[str, typer.Option("--state", metavar="状态", help="running、overdue、met、late 或 lapsed")] = "",
-    case: Annotated[str, typer.Option("--case", metavar="编号", help="只列这件案件")] = "",
+    case: Annotated[str, typer.Option("--case", metavar="编号", help="只列这件案件；须写明 --purpose")] = "",
+    purpose: PurposeCode = "",
+    officer: Officer = "",
     profile: ProfileFolder = None,
     limit: Limit = 50,
     json: AsJson = False,
@@ -23,9 +26,11 @@ def list_command(
     if state and state not in LIMITS:
         raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(LIMITS))
 
+    why = purpose_of(purpose) if case else None
+
     async def talk(client: Any) -> Any:
         if case:
-            rows = (await client.timeline(case)).limits
+            rows = (await client.timeline(case, purpose=why, officer=officer)).limits
             return tuple(row for row in rows if state in ("", row.state))[:limit]
         return await first(limit, lambda page: client.limits(page, state=state))
 

@@ -42,9 +42,9 @@ def fired(kind: str, rung: str) -> str:
 
 def rung_colour(rung: str) -> str:
     """red or yellow; rungs are named in `oversight.proto`."""
-    if rung.startswith("d"):
-        return "red" if int(rung[1:]) <= 3 else "yellow"
-    return "red" if rung == "red" else "yellow"
+    from xieban.notice import colour
+
+    return colour(rung)
 
 
 def node_name(agency: Agency) -> str:

@@ -11,6 +11,7 @@ from xieban.errors import Reason, XiebanError, failure
 
 SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 _MOMENT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})?", re.ASCII)
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DURATION: Final = re.compile(
     r"(?:(\d{1,6})(?:d|天|日))?(?:(\d{1,6})(?:h|小时))?(?:(\d{1,6})(?:m|分钟))?(?:(\d{1,6})(?:s|秒))?", re.ASCII
 )
@@ -28,6 +29,16 @@ def moment(text: str, *, field: str) -> datetime:
         return datetime.fromisoformat(written[0].upper()).astimezone(SHANGHAI)
     except (ValueError, OverflowError) as error:
         raise _bad(field, f"没有“{text[:40]}”这个时间") from error
+
+
+def day(text: str, *, field: str) -> datetime:
+    """The beginning of a day (`2026-03-01`) in Asia/Shanghai, or a time as `moment` takes it. Errors: FIELD_INVALID."""
+    if not _DAY.fullmatch(text.strip()):
+        return moment(text, field=field)
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=SHANGHAI)
+    except ValueError as error:
+        raise _bad(field, f"没有“{text[:40]}”这一天") from error
 
 
 def duration(text: str, *, field: str) -> timedelta:

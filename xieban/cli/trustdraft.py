@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -18,7 +19,21 @@ from xieban.cli.trustfiles import Days, machine_now, read, write
 from xieban.cli.trustwords import changes, state_json
 from xieban.errors import Reason, failure
 from xieban.keys import files
-from xieban.trust import Authority, Chain, Entry, Issue, Log, Officer, Seal, Witness, add, revoke, rotate, rotate_root
+from xieban.trust import (
+    Authority,
+    Chain,
+    Entry,
+    Issue,
+    Log,
+    Officer,
+    Seal,
+    Witness,
+    add,
+    renew,
+    revoke,
+    rotate,
+    rotate_root,
+)
 from xieban.trust.chain import micros
 from xieban.trust.lists import EndReason
 
@@ -57,6 +72,14 @@ def add_command(
     issue = _issue(chain, index, days, afresh)
     entry = _entry(use, key, given, from_index=issue.index)
     _done(file, chain, add(chain, entry, issue=issue), json)
+
+
+def renew_command(
+    file: ListFile, index: IndexOption = None, days: Days = 730, afresh: Afresh = False, json: AsJson = False
+) -> None:
+    """内容不变，延长有效期：清单快要过期时用。"""
+    chain = read(file)
+    _done(file, chain, renew(chain, issue=_issue(chain, index, days, afresh)), json)
 
 
 def rotate_command(
@@ -162,7 +185,8 @@ def _done(file: Path, before: Chain, after: Chain, json: bool) -> None:
     """A settled file stays as it is; the draft on top of it goes into a file beside it."""
     target = file
     if before.draft is None:
-        target = file.with_name(f"{file.stem}-v{after.last.value.version}{file.suffix}")
+        stem = re.sub(r"-v[0-9]+$", "", file.stem)
+        target = file.with_name(f"{stem}-v{after.last.value.version}{file.suffix}")
         if target.exists():
             raise failure(Reason.FIELD_INVALID, field="文件", detail=f"{target.name} 已经存在；接着改它，或者先移开")
     write(target, after)
@@ -176,6 +200,11 @@ def _done(file: Path, before: Chain, after: Chain, json: bool) -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands to the `trust` group, once."""
     known = {command.name for command in app.registered_commands}
-    for name, command in (("add", add_command), ("rotate", rotate_command), ("revoke", revoke_command)):
+    for name, command in (
+        ("add", add_command),
+        ("renew", renew_command),
+        ("rotate", rotate_command),
+        ("revoke", revoke_command),
+    ):
         if name not in known:
             app.command(name)(command)

@@ -32,7 +32,7 @@ def print_state(chain: Chain, *, now: datetime) -> None:
     states = {"draft": "草案，签名不足", "expired": "已过期", "effective": "有效"}
     rows: list[tuple[str, object]] = [
         ("城市", city_of(value.city).name),
-        ("版本", f"第 {value.version} 版，从监督日志第 {value.index} 条起"),
+        ("版本", f"第 {value.version} 版，日志序号 {value.index} 起"),
         ("状态", states[state(chain, now=now)]),
         ("到期", moment(value.expires_at).date()),
         ("根签名", f"{last.quorums[0].count} 份，须有 {last.quorums[0].threshold} 份（根密钥 {len(value.roots)} 把）"),
@@ -61,7 +61,7 @@ def changes(chain: Chain) -> Iterator[str]:
     """What the last version changes of the one before, a line each."""
     after = chain.last.value
     before = chain.versions[-2].value if len(chain.versions) > 1 else None
-    yield f"第 {after.version} 版草案，从监督日志第 {after.index} 条起，{moment(after.expires_at).date()} 到期"
+    yield f"第 {after.version} 版草案，日志序号 {after.index} 起，{moment(after.expires_at).date()} 到期"
     old = {} if before is None else {entry.id: entry for entry in before.entries}
     for entry in after.entries:
         known = old.get(entry.id)

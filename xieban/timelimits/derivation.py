@@ -14,7 +14,7 @@ from xieban.timelimits.facts import Facts
 from xieban.timelimits.grants import Excluded, Granted, anchors
 from xieban.timelimits.intervals import Shift
 from xieban.timelimits.local_time import ARTICLE, local, local_day
-from xieban.timelimits.stages import Begun, Ended, Length, measure
+from xieban.timelimits.stages import Begun, Ended, Length
 from xieban.timelimits.table import Rule
 from xieban.timelimits.terms import MonthRule, Policy, Unit
 
@@ -29,6 +29,7 @@ def period_steps(
     ended: Ended,
     *,
     granted: Sequence[Granted],
+    lengths: Sequence[Length],
     intervals: Sequence[Excluded],
     travel: int,
     safe: tuple[date, str],
@@ -37,7 +38,7 @@ def period_steps(
 ) -> tuple[Step, ...]:
     """Start, restarts, base, extensions, intervals, travel, last day, safe day.
 
-    `plain`: base and extensions added; `add` moves from the start.
+    `plain`: base and extensions added; `lengths`: before and after each of them; `add` moves from the start.
     """
     steps = []
     if facts.start is not None:
@@ -50,9 +51,8 @@ def period_steps(
     month_article = MONTH_ARTICLES[rule.month_rule] if months else ARTICLE + "②"
     value = add(months, days) if granted else plain
     steps.append(Step(StepKind.BASE, value, month_article, (months, days, rule.unit, begun.fallback)))
-    for index, item in enumerate(granted, 1):
-        so_far = measure(begun, granted[:index])
-        value = add(so_far.months, so_far.days)
+    for so_far, item in zip(lengths[1:], granted, strict=True):
+        value = plain if so_far is lengths[-1] else add(so_far.months, so_far.days)
         extension = item.extension
         steps.append(
             Step(

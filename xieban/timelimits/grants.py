@@ -88,6 +88,11 @@ def settle(
 
 
 def _match(rule: Rule, extension: Extension, used: Sequence[str], exclusive: Grant | None) -> Grant:
+    if not extension.article:  # the common case, without the lists that a refusal needs
+        for grant in rule.extensions:
+            named_so = grant.kind == extension.kind and extension.by in grant.by
+            if named_so and _is_open(grant, used, exclusive) and _fits(rule, extension, grant):
+                return grant
     named = [grant for grant in rule.extensions if grant.kind == extension.kind]
     if not named:
         raise _refuse(rule, extension, "法律没有规定这种延长", rule.article)
@@ -96,13 +101,7 @@ def _match(rule: Rule, extension: Extension, used: Sequence[str], exclusive: Gra
     if not allowed:
         offices = "、".join(dict.fromkeys(OFFICE_TEXTS[office] for grant in hinted for office in grant.by))
         raise _refuse(rule, extension, f"应由{offices}批准或者决定", hinted[0].article)
-    open_ = [
-        grant
-        for grant in allowed
-        if (not grant.after or grant.after in used)
-        and (exclusive is None or grant.whole or grant.after == exclusive.article)
-        and (grant.times == 0 or used.count(grant.article) < grant.times)
-    ]
+    open_ = [grant for grant in allowed if _is_open(grant, used, exclusive)]
     for grant in open_:
         if _fits(rule, extension, grant):
             return grant
@@ -115,6 +114,14 @@ def _match(rule: Rule, extension: Extension, used: Sequence[str], exclusive: Gra
             offices = "、".join(OFFICE_TEXTS[office] for office in grant.by)
             raise _refuse(rule, extension, f"延长{size}应由{offices}批准或者决定", grant.article)
     raise _too_long(rule, size, open_[0].article)
+
+
+def _is_open(grant: Grant, used: Sequence[str], exclusive: Grant | None) -> bool:
+    return (
+        (not grant.after or grant.after in used)
+        and (exclusive is None or grant.whole or grant.after == exclusive.article)
+        and (grant.times == 0 or used.count(grant.article) < grant.times)
+    )
 
 
 def _fits(rule: Rule, extension: Extension, grant: Grant) -> bool:

@@ -18,7 +18,7 @@ from xieban.timelimits.grants import Granted, excluded, settle
 from xieban.timelimits.intervals import Shift, shift
 from xieban.timelimits.local_time import local_day
 from xieban.timelimits.months import add_months
-from xieban.timelimits.stages import Ended, Length, begin, measure
+from xieban.timelimits.stages import Ended, Length, begin, measure, prefixes
 from xieban.timelimits.table import Rule
 from xieban.timelimits.terms import Policy, Unit
 
@@ -47,7 +47,8 @@ class Reckoner:
         """The limit with its derivation. Raises the refusals of `grants` and EXTENSION_LATE."""
         rule, begun = self._rule, self._begun
         granted = self._granted()
-        length = measure(begun, granted)
+        lengths = prefixes(begun, granted)
+        length = lengths[-1]
         plain = self._add(length.months, length.days)
         ended = self._end(plain)
         safe, reading = self._safe(length, ended, reduced=bool(granted))
@@ -77,6 +78,7 @@ class Reckoner:
                 begun,
                 ended,
                 granted=granted,
+                lengths=lengths,
                 intervals=self._excluded,
                 travel=self._travel,
                 safe=(safe, reading),

@@ -66,17 +66,27 @@ def begin(rule: Rule, facts: Facts) -> Begun:
 
 def measure(begun: Begun, granted: Sequence[Granted]) -> Length:
     """Sum base and extensions: a total replaces the base, a whole total everything before it."""
-    base, alarm, added = (begun.months, begun.days), None, []
+    return prefixes(begun, granted)[-1]
+
+
+def prefixes(begun: Begun, granted: Sequence[Granted]) -> list[Length]:
+    """The length before any extension, after the first, after the second, …"""
+    base, alarm = (begun.months, begun.days), None
+    months, days = base
+    pieces: tuple[tuple[int, int], ...] = (base,)
+    found = [Length(months, days, pieces, None)]
     for item in granted:
         amount = (item.extension.months, item.extension.days)
         if item.extension.kind == "add":
-            added.append(amount)
-            continue
-        if item.grant.alarm:
-            alarm = base
-        if item.grant.whole:
-            added.clear()
-        base = amount
-    pieces = (base, *added)
-    months, days = sum(piece[0] for piece in pieces), sum(piece[1] for piece in pieces)
-    return Length(months, days, pieces, alarm if alarm is not None and not added else None)
+            months, days, pieces = months + amount[0], days + amount[1], (*pieces, amount)
+        else:
+            if item.grant.alarm:
+                alarm = base
+            if item.grant.whole:
+                months, days, pieces = *amount, (amount,)
+            else:
+                months, days = months - base[0] + amount[0], days - base[1] + amount[1]
+                pieces = (amount, *pieces[1:])
+            base = amount
+        found.append(Length(months, days, pieces, alarm if len(pieces) == 1 else None))
+    return found

@@ -9,7 +9,7 @@
 Pure: files are read by whoever calls, and time and log index are arguments.
 """
 
-from xieban.trust.amend import Issue, add, begin, pinned, revoke, rotate, rotate_root, sign
+from xieban.trust.amend import Issue, add, begin, pinned, renew, revoke, rotate, rotate_root, sign
 from xieban.trust.chain import Chain, Pins, Quorum, Signed, parse, spell
 from xieban.trust.lists import Authority, Entry, Log, Officer, Revocation, Root, Seal, TrustList, Witness
 from xieban.trust.witnessing import log_name, policy, witness_name
@@ -35,6 +35,7 @@ __all__ = [
     "parse",
     "pinned",
     "policy",
+    "renew",
     "revoke",
     "rotate",
     "rotate_root",

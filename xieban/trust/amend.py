@@ -17,7 +17,7 @@ from xieban.keys import PrivateKey, PublicKey, fingerprint, keyid
 from xieban.seal import Sealed, Signature
 from xieban.trust import chain, lists
 from xieban.trust.chain import Chain, Signed
-from xieban.trust.lists import Authority, EndReason, Entry, Revocation, Root, TrustList
+from xieban.trust.lists import Authority, EndReason, Entry, Log, Revocation, Root, TrustList, Witness
 
 THRESHOLD: Final = 3
 ROOTS: Final = 5
@@ -60,13 +60,22 @@ def add(before: Chain, *entries: Entry, issue: Issue) -> Chain:
     return _amended(before, draft, [*draft.entries, *entries])
 
 
+def renew(before: Chain, *, issue: Issue) -> Chain:
+    """The same list with a new expiry. Errors: TRUST_UNSIGNED."""
+    draft = _draft(before, issue)
+    return _amended(before, msgspec.structs.replace(draft, expires_at=issue.expires_at), draft.entries)
+
+
 def rotate(before: Chain, *, id: str, to: PublicKey, overlap: int, issue: Issue) -> Chain:
     """Put a new key in the place of an entry's: it counts from the draft's index, the old one for `overlap` more log entries.
 
-    Errors: KEY_UNKNOWN, TRUST_BROKEN, TRUST_UNSIGNED, FIELD_INVALID (an authority: add the new one, then end the old).
+    Errors: KEY_UNKNOWN, TRUST_BROKEN, TRUST_UNSIGNED, FIELD_INVALID (an authority: add the new one, then end the old; an overlap of log
+    or witness keys, of whom there is one at a time).
     """
     draft = _draft(before, issue)
     old = draft.find(id)
+    if isinstance(old, Log | Witness) and overlap:
+        raise failure(Reason.FIELD_INVALID, field="overlap", detail="日志和见证方同一时间只有一把密钥")
     if isinstance(old, Authority):
         raise failure(Reason.FIELD_INVALID, field="key", detail="根证书不能更换公钥；先 add 新证书，再 revoke 旧证书")
     new = msgspec.structs.replace(

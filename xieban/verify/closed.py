@@ -98,14 +98,16 @@ def record(**fields: Schema) -> Schema:
     return exactly({name.rstrip("_"): schema for name, schema in fields.items()})
 
 
-def exactly(fields: Mapping[str, Schema]) -> Schema:
-    """As `record`, for members that are given as a mapping."""
+def exactly(fields: Mapping[str, Schema], *, unless_empty: Mapping[str, Schema] | None = None) -> Schema:
+    """As `record`, for members that are given as a mapping. Those of `unless_empty` are left out where they would say nothing."""
+    rare = unless_empty or {}
+    every = {**fields, **rare}
 
     def holds(value: Any) -> bool:
         return (
             isinstance(value, dict)
-            and value.keys() == fields.keys()
-            and all(schema(value[name]) for name, schema in fields.items())
+            and fields.keys() <= value.keys() <= every.keys()
+            and all(every[name](inner) for name, inner in value.items())
         )
 
     return holds

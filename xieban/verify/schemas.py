@@ -36,6 +36,7 @@ _maybe_tag = matching(r"(P[1-9][0-9]{0,2})?")
 _number = matching(
     r"([\u4e00-\u9fff（）()]{0,24}[〔（(\[](19|20)[0-9]{2}[〕）)\]][\u4e00-\u9fff0-9]{0,16}第?[0-9]{1,8}号)?"
 )
+_due = matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?\+08:00)?")
 _node = record(city=_code, agency=_code)
 _party = record(city=_code, agency=_code, office=_code)
 _commitment = record(commit=_digest, files=_count, bytes=_count, pages=_count)
@@ -78,7 +79,8 @@ HEADER: Final = exactly(
             ),
             16,
         ),
-    }
+    },
+    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1)},
 )
 
 FACTS: Final = ("delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn")

@@ -121,9 +121,9 @@ def stated(bundle: Bundle) -> dict[str, list[Stated]]:
     return found
 
 
-def entitled(header: dict[str, Any], receipt: dict[str, Any]) -> bool:
-    """Only who received a header states facts about it, to who sent it."""
-    ends = (receipt["from"]["agency"], receipt["to"]["agency"])
+def entitled(header: dict[str, Any], back: dict[str, Any]) -> bool:
+    """Whether a receipt or an answer goes back the header's way: only who received it says anything about it, to who sent it."""
+    ends = (back["from"]["agency"], back["to"]["agency"])
     return ends == (header["to"]["agency"], header["from"]["agency"])
 
 
@@ -147,11 +147,10 @@ def check_receipts(bundle: Bundle, report: Report) -> None:
             else:  # older news, or the same again; two different settlements contradict one another
                 old = kind == state or kind in ("delivered", "complete") or (kind, state) == ("accepted", "answered")
                 check.demand(old, eid, f"{state} 之后不能有 {kind}")
-            answer = headers.get(fact["answer"])
-            if kind == "answered" and answer is not None:
-                ends = (answer["from"]["agency"], answer["to"]["agency"])
-                back = ends == (header["to"]["agency"], header["from"]["agency"])
-                check.demand(back and of in answer["re"], eid, "所称的答复不是对该流转的答复")
+            if kind == "answered":
+                answer = headers.get(fact["answer"])
+                back = answer is not None and entitled(header, answer) and of in answer["re"]
+                check.demand(back, eid, "所称的答复不在本包之内，或者不是对该流转的答复")
 
 
 def check_notices(bundle: Bundle, report: Report) -> None:

@@ -150,8 +150,8 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
     if places != sorted(places) or len(set(ids)) != len(ids) or set(ids) & set(roots):
         yield "密钥重复或者没有排列"
     for row in value["entries"]:
-        if row["until_index"] is not None and row["until_index"] <= row["from_index"]:
-            yield f"密钥 {keyid(row)} 的止期不晚于起期"
+        if row["until_index"] is not None and row["until_index"] < row["from_index"]:
+            yield f"密钥 {keyid(row)} 的止期早于起期"
         if row["use"] in ("log", "witness") and row["algorithm"] != ED25519:
             yield f"密钥 {keyid(row)} 的算法不能用于日志"
 

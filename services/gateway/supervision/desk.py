@@ -11,11 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.chassis.database import Transaction
+from services.gateway import targets
 from services.gateway.clocks import SHANGHAI, Action, Key, Limit
+from services.gateway.course import Fact, Handoff
 from services.gateway.log import Note
+from services.gateway.supervision import aims
 from services.gateway.supervision.steps import Supervision, drafted
 from services.gateway.supervision.store import Store
 from services.gateway.supervision.writing import Author, Writing
+from services.gateway.targets import Target
 from xieban import canonical
 from xieban.agency import PARTIES, office
 from xieban.errors import Reason, failure
@@ -24,6 +28,8 @@ from xieban.notice import Notice, Occasion, Reply
 from xieban.supervision import FINAL, UNFOUNDED_UNLESS_LIFTED, Act, Dropped, State
 
 AT_ONCE = 200
+Told = tuple[Sequence[Handoff], Mapping[str, Sequence[Fact]]]
+"""All handoffs of a case, and what their receivers stated of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,10 @@ class Order:
 class Desk:
     """Writes in the gateway's name."""
 
-    def __init__(self, author: Author) -> None:
+    def __init__(self, author: Author, *, targets: Sequence[Target] = ()) -> None:
+        """`targets`: the operator's service targets, which warn and are never supervised."""
         self._author = author
+        self._targets = tuple(targets)
 
     def limits(
         self, transaction: Transaction, actions: Sequence[Action], *, gone: Collection[Key] = (), now: int
@@ -74,9 +82,17 @@ class Desk:
             self._lifted(writing, supervised, key)
         return writing.flush(transaction)
 
+    def aim(self, transaction: Transaction, told: Mapping[str, Told], *, now: int) -> None:
+        """Watch the service targets of these cases, by all that is known of them."""
+        if self._targets:
+            found = {case: targets.aims(self._targets, handoffs, facts) for case, (handoffs, facts) in told.items()}
+            ours = {case: [one for one in row if self._is_office(one.office)] for case, row in found.items()}
+            aims.follow(transaction, ours, now=now)
+
     def next_at(self, transaction: Transaction) -> int | None:
-        """When time brings the next step of a supervision."""
-        return Store(transaction).next_at()
+        """When time brings the next step of a supervision, or the next word of a service target."""
+        moments = (Store(transaction).next_at(), aims.next_at(transaction))
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def live(self, transaction: Transaction, *, now: int) -> list[Note]:
         """The steps that time has brought by `now`, each once."""
@@ -86,6 +102,11 @@ class Desk:
             act = rules.due(supervision, now=now)
             if act is not None:
                 writing.step(rules.moved(supervision, act, now=now), act)
+        watched = [one.tell(now) for one in aims.due(transaction, now, at_most=AT_ONCE)]
+        for aim, occasion in watched:
+            if occasion is not None:
+                writing.tell_target(aim, occasion)
+        aims.put(transaction, [aim for aim, _ in watched])
         return writing.flush(transaction)
 
     def replies(self, transaction: Transaction, replies: Mapping[str, Reply], *, now: int) -> list[Note]:
@@ -130,10 +151,11 @@ class Desk:
         return after, writing.flush(transaction)
 
     def _is_ours(self, limit: Limit) -> bool:
-        return (
-            limit.bearer_agency in set(PARTIES)
-            and office(limit.bearer_agency, limit.bearer_office).city.token == self._author.city
-        )
+        return self._is_office((limit.bearer_agency, limit.bearer_office))
+
+    def _is_office(self, end: tuple[str, str]) -> bool:
+        """Whether an agency of the city can be told: a party's right has no office, another city has its own gateway."""
+        return end[0] in set(PARTIES) and office(*end).city.token == self._author.city
 
     def _missed(self, writing: Writing, supervised: dict[Key, Supervision], limit: Limit, serial: _Serials) -> None:
         known = supervised.get(limit.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -44,7 +45,11 @@ class Orders:
             raise failure(Reason.FIELD_INVALID, field="remark", detail="退回补充的，应当写明需要补充的内容")
         if act is Act.DISCARD and reason is None:
             raise failure(Reason.FIELD_INVALID, field="reason", detail="不予发出的，应当写明理由")
-        await self._database.write(partial(self._give, order=order))
+        try:
+            await self._database.write(partial(self._give, order=order))
+        except asyncio.CancelledError:
+            self._committed()  # whoever asked has gone away; what was asked is committed all the same
+            raise
         faults.point("G2")
         self._committed()
         return order.supervision

@@ -10,11 +10,14 @@ from typing import Any
 import grpc.aio
 
 from services.chassis.clock import Clock
+from services.chassis.identity import caller
+from services.gateway.lookups import Lookups
 from services.gateway.reading import Reading
 from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.reading import Matter, StepLine, SupervisionReading
 from xieban import ids
 from xieban.errors import NotFound, Reason, failure
+from xieban.lookup import Purpose, look_up
 from xieban.marshal import micros, time_to_pb
 from xieban.notice import SCOPE
 from xieban.notice_views import DROPPED_FROM_PB, STATES, STATES_FROM_PB, VERDICTS_FROM_PB, reply_to_pb
@@ -27,10 +30,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def add(
-    server: grpc.aio.Server, *, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock
+    server: grpc.aio.Server,
+    *,
+    reading: SupervisionReading,
+    cases: Reading,
+    lookups: Lookups,
+    orders: Orders,
+    clock: Clock,
 ) -> list[str]:
     """Register the service; its full name."""
-    supervisions = SupervisionServicer(reading=reading, cases=cases, orders=orders, clock=clock)
+    supervisions = SupervisionServicer(reading=reading, cases=cases, lookups=lookups, orders=orders, clock=clock)
     supervision_pb2_grpc.add_SupervisionServiceServicer_to_server(supervisions, server)
     return [SUPERVISION_SERVICE]
 
@@ -38,9 +47,12 @@ def add(
 class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
     """SupervisionService."""
 
-    def __init__(self, *, reading: SupervisionReading, cases: Reading, orders: Orders, clock: Clock) -> None:
+    def __init__(
+        self, *, reading: SupervisionReading, cases: Reading, lookups: Lookups, orders: Orders, clock: Clock
+    ) -> None:
         self._reading = reading
         self._cases = cases
+        self._lookups = lookups
         self._orders = orders
         self._clock = clock
 
@@ -61,6 +73,9 @@ class SupervisionServicer(supervision_pb2_grpc.SupervisionServiceServicer):
         self, request: supervision_pb2.GetSupervisionRequest, context: Context
     ) -> supervision_pb2.GetSupervisionResponse:
         matter = await self._reading.one(supervision_id(request.supervision_id))
+        peer = caller(context)
+        look = look_up(Purpose.SUPERVISION, caller=f"{peer.agency}/{peer.role}")
+        await self._lookups.note(matter.supervision.case_id, look)
         message = self._to_pb(matter)
         message.explanation.extend(await self._derivation(matter))
         return supervision_pb2.GetSupervisionResponse(supervision=message)

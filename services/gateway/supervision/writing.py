@@ -14,6 +14,7 @@ from services.gateway.clocks import Limit
 from services.gateway.log import Note
 from services.gateway.store import Statement
 from services.gateway.store import Store as Statements
+from services.gateway.supervision.aims import Watched
 from services.gateway.supervision.steps import Rules, Supervision
 from services.gateway.supervision.store import Step, Store, Told
 from xieban.agency import Agency
@@ -57,6 +58,17 @@ class Writing:
         eid = self._seal(limit.case_id, end, occasion, basis, rung=rung, demand=None, sent=True)
         self._told.append((eid, (*limit.key, occasion, rung, due), self.now))
         self.notes.append(Note("NOTICE", limit.case_id, eid, f"{limit.rule}:{rung or occasion}"))
+
+    def tell_target(self, aim: Watched, occasion: Occasion) -> None:
+        """A warning of a service target, or that it is unmet. Its rung says how near it is, as that of a limit does."""
+        rung = "yellow" if occasion is Occasion.WARNING else ""
+        basis = Basis(
+            kind="target", rule=aim.name, article=aim.article, start=aim.eid, person="", started_at=aim.started_at,
+            due=aim.due, safe_due=aim.due, edition="", calendar="",
+        )  # fmt: skip
+        eid = self._seal(aim.case_id, (aim.agency, aim.office), occasion, basis, rung=rung, demand=None, sent=True)
+        self._told.append((eid, (aim.case_id, aim.name, aim.eid, "", occasion, rung, aim.due), self.now))
+        self.notes.append(Note("NOTICE", aim.case_id, eid, f"{aim.name}:{rung or occasion}"))
 
     def step(self, after: Supervision, act: Act, *, by: str = "", reason: str = "", remark: str = "") -> Supervision:
         """A step of the gateway, an officer or time, sealed; told to the agency once it was issued."""
@@ -127,15 +139,16 @@ class Writing:
             scope=SCOPE,
         )
         sealed = seal_notice(notice, author.key)
+        eid = sealed.eid
         self._statements.append(
             Statement(
-                eid=sealed.eid, type=sealed.type, agency=Agency.GATEWAY, inc=author.inc, id=notice.id,
+                eid=eid, type=sealed.type, agency=Agency.GATEWAY, inc=author.inc, id=notice.id,
                 sealed=sealed_to_bytes(sealed), published_at=self.now,
             )
         )  # fmt: skip
         if sent:
-            self._owed.append((sealed.eid, end[0]))
-        return sealed.eid
+            self._owed.append((eid, end[0]))
+        return eid
 
 
 def _basis_of(about: Limit | Supervision) -> Basis:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.clock import Clock
-from services.gateway.reading import Reading
+from services.gateway.reading import Reading, Timeline
 from services.gateway.supervision.reading import SupervisionReading
 from services.gateway.targets import Target, aims
 from services.gateway.web import supervising, wording
@@ -30,6 +30,7 @@ from services.gateway.web.swimlane import draw
 from xieban import ids
 from xieban.agency import City
 from xieban.errors import Denied, InvalidInput, NotFound, Reason, Unreachable, XiebanError, failure
+from xieban.lookup import PURPOSE_NAMES, LookUp, look_up, purpose
 from xieban.marshal import micros
 from xieban.timelimits import rule
 
@@ -38,7 +39,7 @@ HERE = Path(__file__).parent
 ROWS = 12
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'none'; object-src 'none'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+    "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -51,17 +52,24 @@ STATUS: tuple[tuple[type[XiebanError], int], ...] = (
 )  # fmt: skip
 
 
+Look = Callable[[str, LookUp], Awaitable[Timeline]]
+"""Shows a case to somebody, once it is written down who that is and why."""
+CALLER = "gateway/page"
+"""Who looks through a page; there is no sign-in, so nothing more is known than the number a person gives."""
+
+
 def pages(
     reading: Reading,
     supervisions: SupervisionReading,
     *,
+    look: Look,
     city: City,
     clock: Clock,
     sandbox: bool,
     targets: Sequence[Target] = (),
 ) -> ASGIApp:
     """The ASGI application."""
-    site = _Site(reading, supervisions, city=city, clock=clock, sandbox=sandbox, targets=targets)
+    site = _Site(reading, supervisions, look=look, city=city, clock=clock, sandbox=sandbox, targets=targets)
     app = Starlette(
         routes=[
             Route("/", site.overview, methods=["GET"]),
@@ -83,12 +91,14 @@ class _Site:
         reading: Reading,
         supervisions: SupervisionReading,
         *,
+        look: Look,
         city: City,
         clock: Clock,
         sandbox: bool,
         targets: Sequence[Target],
     ) -> None:
         self._reading = reading
+        self._look = look
         self._supervisions = supervisions
         self._targets = targets
         self._city = city
@@ -113,7 +123,12 @@ class _Site:
         return self._page("cases.html", cases=lines, following=following, first=not token, total=summary.cases)
 
     async def case(self, request: Request) -> Response:
-        timeline = await self._reading.timeline(ids.case_id(request.path_params["case_id"]))
+        case_id = ids.case_id(request.path_params["case_id"])
+        asked = request.query_params
+        if "purpose" not in asked:
+            return self._page("purpose.html", case_id=case_id, purposes=PURPOSE_NAMES)
+        look = look_up(purpose(asked["purpose"]), caller=CALLER, officer=asked.get("officer", "").strip())
+        timeline = await self._look(case_id, look)
         now = micros(self._clock.now())
         current = sorted(
             (limit for limit in timeline.limits if limit.ended_at is None), key=lambda item: item.overdue_from
@@ -125,6 +140,7 @@ class _Site:
         return self._page(
             "case.html",
             timeline=timeline,
+            look=look,
             picture=picture,
             current=current,
             numbers=numbers,

@@ -11,14 +11,15 @@ from datetime import date, datetime
 
 from services.gateway.clocks import SHANGHAI, Limit, LimitState, standing
 from services.gateway.course import Handoff
-from services.gateway.ladder import colour
 from services.gateway.ledger import Touch
 from services.gateway.targets import Aim
+from xieban import lookup
 from xieban.agency import NAMES, Agency, office
 from xieban.errors import Reason
 from xieban.handoff import State
+from xieban.lookup import PURPOSE_NAMES, LookUp
 from xieban.marshal import moment
-from xieban.notice import OCCASION_NAMES, Occasion
+from xieban.notice import OCCASION_NAMES, Occasion, colour
 from xieban.procedure import table
 from xieban.supervision import ACT_NAMES, Act, document_number
 from xieban.timelimits import RULES, EventId, Office
@@ -68,10 +69,13 @@ LOG_KINDS = {
     "ANSWERED": "答复", "REJECTED": "拒收", "WITHDRAWN": "撤回", "CLOCK_START": "期限起算", "CLOCK_STOP": "期限终止",
     "CLOCK_CHANGE": "期限变更", "CLOCK_RESUME": "恢复计算", "CLOCK_VOID": "期限撤销", "OVERDUE": "超期",
     "CLOCK_WARN": "期限预警", "CLOCK_WARN_LIFTED": "预警解除", "CLOCK_LAPSED": "期满",
+    "CLOCK_DIFFERS": "所报不一致", "CLOCK_DIFFERS_LIFTED": "所报已一致",
     "OVERDUE_LIFTED": "超期更正", "VIOLATION": "程序异常", "VIOLATION_LIFTED": "异常解除", "EQUIVOCATION": "一号两文",
-    "REFUSED": "报文拒收", "NOTICE": "通知", "REPLY": "督办回复", "SUPERVISION": "督办",
+    "REFUSED": "报文拒收", "RECONCILE_DIFF": "对账差异", "LOOKUP": "查看案件", "NOTICE": "通知", "REPLY": "督办回复", "SUPERVISION": "督办",
 }  # fmt: skip
-LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED"})
+LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED", "RECONCILE_DIFF"})
+DIFFERS = Badge("▲", "与平台所算不一致", "urgent")
+AGREES = Badge("●", "一致", "good")
 UNDONE = Badge("—", "已撤销", "plain")
 TRACKS = {"ordinary": "普通程序", "summary": "简易程序", "fast": "速裁程序"}
 OUTCOMES = {
@@ -120,6 +124,14 @@ def due(text: str) -> str:
     """A due date as written on the page: a last day, or a last moment to the minute."""
     value = _due_value(text)
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else f"{value:%Y-%m-%d} 24:00"
+
+
+def stated_due(text: str) -> str:
+    """A due date as an office stated it; one that no calendar has is shown as it was written."""
+    try:
+        return due(text)
+    except ValueError:
+        return text
 
 
 def remaining(limit: Limit, *, now: int) -> str:
@@ -189,10 +201,20 @@ def log_detail(kind_of_entry: str, detail: str) -> str:
         if kind_of_entry.startswith("CLOCK_WARN"):
             days = f"（{more[1:]}日）" if more.startswith("d") else ""
             return f"{limit_name(rule_id)} {'红' if colour(more) == 'red' else '黄'}色预警{days}"
+        if kind_of_entry.startswith("CLOCK_DIFFERS"):
+            return f"{limit_name(rule_id)} 机关所报 {stated_due(more)}"
         return f"{limit_name(rule_id)}（按工作日历 {more} 重新计算）"
+    if kind_of_entry == lookup.KIND:
+        return looked(lookup.read(detail))
     if kind_of_entry in ("NOTICE", "REPLY", "SUPERVISION"):
         return _said(detail)
     return kind(detail)
+
+
+def looked(look: LookUp) -> str:
+    """`日常监督 · 监督页面 · 工号 ZF0012`."""
+    parts = [PURPOSE_NAMES[look.purpose], lookup.caller_name(look.caller)]
+    return " · ".join([*parts, *([f"工号 {look.officer}"] if look.officer else [])])
 
 
 def _said(detail: str) -> str:

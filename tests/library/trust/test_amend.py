@@ -8,6 +8,7 @@ from tests.library.samples import CITY, HANDOFF, POLICE_KEY, header, receipt
 from tests.library.trust.city import (
     COURT,
     LATER,
+    LIFE,
     NEW_POLICE,
     NOW,
     POLICE,
@@ -28,7 +29,7 @@ from xieban.marshal import sealed_to_bytes
 from xieban.seal import Directory, SealKey
 from xieban.statement import open_header, open_receipt, seal_header, seal_receipt
 from xieban.subjects import Address
-from xieban.trust import Officer, Seal, add, parse, revoke, rotate, sign
+from xieban.trust import Log, Officer, Seal, add, parse, renew, revoke, rotate, sign
 
 
 def verdict(directory: Directory, key: SealKey, *, index: int | None = None) -> Reason | None:
@@ -130,6 +131,23 @@ def test_an_officers_key_seals_nothing_for_the_node() -> None:
     value = signed(add(draft(), officer, issue=issue(0, at=NOW))).effective(now=NOW)
     assert verdict(value.directory(), NEW_POLICE) is Reason.KEY_UNKNOWN
     assert value.of_use(Officer, at=0) == (officer,)
+
+
+def test_the_log_and_a_witness_have_one_key_at_a_time() -> None:
+    log = Log(name="xieban.lanzhou/log", algorithm="ed25519+sha256", public=NEW_POLICE.public.raw.hex(), from_index=0)
+    chain = signed(add(draft(), log, issue=issue(0, at=NOW)))
+    with pytest.raises(XiebanError) as raised:
+        rotate(chain, id=log.id, to=private(8).public, overlap=1, issue=issue(40))
+    assert raised.value.reason is Reason.FIELD_INVALID
+    value = rotate(chain, id=log.id, to=private(8).public, overlap=0, issue=issue(40)).last.value
+    assert [len(value.of_use(Log, at=index)) for index in (0, 39, 40)] == [1, 1, 1]
+
+
+def test_a_list_that_is_about_to_expire_is_renewed_with_nothing_else_changed() -> None:
+    chain = signed(renew(founded(), issue=issue(40)))
+    value = chain.effective(now=NOW + LIFE)
+    assert value.entries == founded().last.value.entries
+    assert value.version == 2
 
 
 # --- drafts

@@ -16,6 +16,7 @@ from services.gateway.app import MIGRATIONS
 from services.gateway.clocks import DEFAULT
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
+from services.gateway.lookups import Lookups
 from services.gateway.reading import LogLine, Reading
 from services.gateway.reckoning import Reckoner
 from services.gateway.supervision.desk import Desk
@@ -66,6 +67,10 @@ class Gateway:
     reading: Reading
     orders: Orders
     supervisions: SupervisionReading
+
+    @property
+    def lookups(self) -> Lookups:
+        return Lookups(self.database, reading=self.reading, clock=self.clock)
 
     async def take(self, messages: Sequence[Incoming] | None = None, *, batch: int = 256) -> list[Verdict]:
         """Deliver `messages` (all of the script by default) in batches."""

@@ -25,6 +25,7 @@ from xieban.handoff import (
     Node,
     Party,
     Receipt,
+    StatedDue,
 )
 from xieban.marshal import micros, sealed_to_bytes
 from xieban.procedure import table
@@ -89,12 +90,14 @@ class Script:
         re: Sequence[str] = (),
         acts: Sequence[tuple[str, ...]] = (),
         clocks: Sequence[ClockAct] = (),
+        dues: Sequence[tuple[str, str]] = (),
         pages: int = 12,
         division: str = DIVISION,
         to_division: str = "",
         id: str = "",
     ) -> str:
-        """Seal a header; returns its eid. An act is (what, when), of P1, or (what, when, person)."""
+        """Seal a header; returns its eid. An act is (what, when), of P1, or (what, when, person); a due date
+        (rule, date) or (rule/person, date)."""
         self._count += 1
         seq, prev = self._lanes.get((case, sender, receiver), (0, ""))
         known = table().acts
@@ -125,6 +128,10 @@ class Script:
             dossier=Commitment(commit="ab" * 32, files=3, bytes=4096, pages=pages),
             rules=table().edition,
             clocks=list(clocks),
+            dues=[
+                StatedDue(rule=rule, person=person, due=due)
+                for rule, _, person, due in ((*name.partition("/"), due) for name, due in dues)
+            ],
         )
         return self.put(header)
 

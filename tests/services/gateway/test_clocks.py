@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.clocks import SHANGHAI, Action, Limit, next_at, overdue_from, plan, standing
-from services.gateway.ladder import DAY, Ladder, colour
+from services.gateway.ladder import DAY, Ladder
 from tests.services.gateway.script import at
+from xieban.notice import colour
 
 MIDNIGHT = at("2026-04-01 00:00")
 LIMIT = Limit(

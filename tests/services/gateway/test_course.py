@@ -176,6 +176,41 @@ def test_returning_a_handoff_for_correction_stops_the_limit_it_had_started() -> 
     assert (span.rule, span.ended_at) == ("prosecution_review", at("2026-03-03 10:00"))
 
 
+def test_a_handoff_that_is_given_back_takes_its_move_and_its_count_with_it() -> None:
+    script = Script()
+    script.settle(
+        script.send(CASE, "prosecution_transfer", POLICE, PP, "2026-03-02 09:00"), PP, POLICE, "2026-03-02 10:00"
+    )
+    back = script.send(CASE, "return_supplementary_investigation", PP, POLICE, "2026-03-10 09:00", stage=S20)
+    script.receipt(POLICE, PP, [(back, "delivered", "2026-03-10 09:10")])
+    moved = go(script)
+    assert (moved.stage, moved.returns, moved.holder[0]) == ("S25_supplementary_investigation", 1, POLICE)
+    script.receipt(POLICE, PP, [(back, "returned", "2026-03-10 15:00")])
+    script.receipt(POLICE, PP, [(back, "returned", "2026-03-10 15:30")])
+    result = go(script)
+    assert (result.stage, result.returns, result.holder[0]) == (S20, 0, PP)
+    # The procuratorate has the case again, and its limit has run all the time.
+    assert rules(result) == [("prosecution_review", False), ("supplementary_investigation", True)]
+    assert result.violations == frozenset()
+
+
+def test_what_followed_before_a_handoff_came_back_keeps_the_stage_it_was_sent_in() -> None:
+    script = Script()
+    script.settle(
+        script.send(CASE, "prosecution_transfer", POLICE, PP, "2026-03-02 09:00"), PP, POLICE, "2026-03-02 10:00"
+    )
+    now = "2026-03-09 09:00"
+    sued = script.send(CASE, "public_prosecution", PP, COURT, now, stage=S20, acts=[("prosecuted", now)])
+    script.receipt(COURT, PP, [(sued, "delivered", now), (sued, "complete", now)])
+    more = script.send(CASE, "court_intake_result", COURT, PP, now, stage=S30, outcome="supplement", re=[sued])
+    script.receipt(COURT, PP, [(sued, "returned", now)])
+    script.settle(more, PP, COURT, now)
+    again = script.send(CASE, "public_prosecution", PP, COURT, now, stage=S20, acts=[("prosecuted", now)])
+    script.settle(again, COURT, PP, now)
+    result = go(script)
+    assert (result.stage, result.violations) == (S30, frozenset())
+
+
 def test_a_third_return_for_supplement_is_a_violation_and_is_counted_all_the_same() -> None:
     script = Script()
     script.settle(

@@ -23,7 +23,7 @@ from xieban.seal import SealKey
 
 CASE, OTHER = "A6201020000002026010001", "A6201020000002026010002"
 POLICE, PP, COURT = "police", "procuratorate", "court"
-TABLES = ("case_file", "handoff", "limit_clock", "violation", "receipt_fact")
+TABLES = ("case_file", "handoff", "limit_clock", "stated_due", "violation", "receipt_fact")
 
 
 class Crash(BaseException):

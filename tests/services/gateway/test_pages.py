@@ -22,7 +22,14 @@ async def site(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     gateway.clock.advance(moment(at(NOW)))
     await gateway.take()
     await gateway.watch.round()
-    app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True)
+    app = pages(
+        gateway.reading,
+        gateway.supervisions,
+        look=gateway.lookups.timeline,
+        city=city("lanzhou"),
+        clock=gateway.clock,
+        sandbox=True,
+    )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -42,16 +49,16 @@ async def test_the_overview_shows_counts_that_agree_with_its_lists(site: httpx.A
 
 
 async def test_a_case_shows_its_lanes_limits_receipts_and_log(site: httpx.AsyncClient) -> None:
-    html = (await site.get(f"/cases/{WHOLE_ROAD}")).text
+    html = (await site.get(f"/cases/{WHOLE_ROAD}?purpose=routine")).text
     assert html.count('class="xb-arrow ') == 10
     assert html.count("xb-span-") == 11
     for text in ("退回补充侦查", "刑诉172、检规351", "期限起算", "如期办结", "在押 1 人", "2026-01-05 09:10"):
         assert text in html
-    assert "超期 3天10小时" in (await site.get(f"/cases/{OVERDUE}")).text
+    assert "超期 3天10小时" in (await site.get(f"/cases/{OVERDUE}?purpose=routine")).text
 
 
 async def test_a_case_shows_the_ledger_of_each_limit_with_how_its_date_comes_about(site: httpx.AsyncClient) -> None:
-    html = (await site.get(f"/cases/{OVERDUE}")).text
+    html = (await site.get(f"/cases/{OVERDUE}?purpose=routine")).text
     (section,) = re.findall(r'<section [^>]*"ledger">.*?</section>', html, re.DOTALL)
     assert section.count("<details") == 3
     for text in (
@@ -83,7 +90,7 @@ async def test_registrations_extensions_and_refusals_are_shown_with_their_docume
     meeting = clock("start", "lawyer_meeting", "2026-06-09 09:00", document="")
     gateway.script.register(case, "police", "2026-06-09 10:00", elsewhere, meeting)
     await gateway.take()
-    html = (await site.get(f"/cases/{case}")).text
+    html = (await site.get(f"/cases/{case}?purpose=routine")).text
     for text in ("延长 15日（人民检察院）", "延长 15日（上一级人民法院）", "兰检延〔2026〕3号", "XB-4005 延长没有计入",
                  "没有对应期限的事项", "已登记", "中共兰州市委政法委员会", "看守所"):  # fmt: skip
         assert text in html
@@ -103,7 +110,7 @@ async def test_the_list_of_cases_links_every_case(site: httpx.AsyncClient, gatew
 
 
 async def test_every_answer_carries_the_security_headers_and_no_inline_style_or_script(site: httpx.AsyncClient) -> None:
-    for path in ("/", "/cases", f"/cases/{WHOLE_ROAD}", "/nowhere", "/static/xieban.css"):
+    for path in ("/", "/cases", f"/cases/{WHOLE_ROAD}?purpose=routine", "/nowhere", "/static/xieban.css"):
         answer = await site.get(path)
         assert "default-src 'self'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -114,7 +121,7 @@ async def test_every_answer_carries_the_security_headers_and_no_inline_style_or_
 @pytest.mark.parametrize(
     ("path", "status", "number"),
     [
-        ("/cases/A6201999", 404, "XB-2009"),
+        ("/cases/A6201999?purpose=routine", 404, "XB-2009"),
         ("/cases/%3Cscript%3E", 400, "XB-1001"),
         ("/nowhere", 404, "XB-5008"),
         ("/cases?from=rubbish", 400, "XB-1001"),
@@ -139,7 +146,7 @@ async def test_a_defect_is_told_without_its_particulars(site: httpx.AsyncClient,
 async def test_what_a_statement_says_is_escaped(site: httpx.AsyncClient, gateway: Gateway) -> None:
     gateway.script.send("A6207777", "<b>x</b>", "police", "procuratorate", NOW, outcome="<i>")
     await gateway.take()
-    html = (await site.get("/cases/A6207777")).text
+    html = (await site.get("/cases/A6207777?purpose=routine")).text
     assert "<b>x</b>" not in html
     assert "<i>" not in html
     assert "&lt;b&gt;x" in html

@@ -21,7 +21,8 @@ from xieban.agency import Agency, office
 from xieban.client import OversightClient, Profile, SandboxClient
 from xieban.errors import Denied, InvalidInput, NotAllowed, NotFound
 from xieban.handoff import State
-from xieban.views import ClockView, Draft
+from xieban.lookup import Purpose
+from xieban.views import ClockView, Draft, DueView
 
 CASE = "A6201020000002026030001"
 PATIENCE = 20.0
@@ -76,7 +77,7 @@ async def _reviewed(running: Running) -> str:
 
     async def seen() -> bool:
         try:
-            timeline = await running.committee.timeline(CASE)
+            timeline = await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)
         except NotFound:
             return False
         return timeline.handoffs[0].state is State.ACCEPTED and len(timeline.handoffs[0].receipts) == 3
@@ -89,7 +90,7 @@ async def test_a_handoff_between_agencies_is_seen_with_its_limit_and_the_limit_r
     running: Running,
 ) -> None:
     eid = await _reviewed(running)
-    limit, detention = (await running.committee.timeline(CASE)).limits
+    limit, detention = (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).limits
     assert (detention.rule, detention.person, detention.state) == ("detention_arrest_request", "P1", "met")
     assert (limit.rule, limit.state, limit.due, limit.in_custody) == (
         "arrest_review_custody",
@@ -98,7 +99,7 @@ async def test_a_handoff_between_agencies_is_seen_with_its_limit_and_the_limit_r
         True,
     )
     await running.operator.advance(START + timedelta(days=30))
-    timeline = await running.committee.timeline(CASE)
+    timeline = await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)
     assert [row.state for row in timeline.limits] == ["overdue", "met"]
     (overdue,) = [entry for entry in timeline.log if entry.kind == "OVERDUE"]
     assert overdue.recorded_at.astimezone(UTC) == datetime(2026, 3, 9, 16, 0, tzinfo=UTC)
@@ -144,7 +145,7 @@ async def test_an_act_the_platform_cannot_see_is_registered_with_the_gateway_and
     assert sent.state is State.SENT
 
     async def seen() -> bool:
-        limits = (await running.committee.timeline(CASE)).limits
+        limits = (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).limits
         return [limit.due for limit in limits if limit.rule == "inv_custody"] == ["2026-05-01"]
 
     await until(seen)
@@ -168,10 +169,32 @@ async def test_an_act_the_platform_cannot_see_is_registered_with_the_gateway_and
     await world.police.send(draft(client_ref="文〔2026〕999号", clocks=(granted,)))
 
     async def moved() -> bool:
-        limits = (await running.committee.timeline(CASE)).limits
+        limits = (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).limits
         return [limit.due for limit in limits if limit.rule == "inv_custody"] == ["2026-06-01"]
 
     await until(moved)
+
+
+async def test_a_due_date_that_an_agency_system_states_is_told_beside_the_gateway_s_own(running: Running) -> None:
+    world = running.world
+    dues = (DueView("detention_arrest_request", "2026-03-06", "P1"),)
+    sent = await world.police.send(replace(world.draft("arrest_request", case=CASE), dues=dues))
+
+    async def seen() -> bool:
+        try:
+            return bool((await running.committee.timeline(CASE)).limits)
+        except NotFound:
+            return False
+
+    await until(seen)
+    timeline = await running.committee.timeline(CASE)
+    (limit,) = [limit for limit in timeline.limits if limit.rule == "detention_arrest_request"]
+    (stated,) = limit.stated
+    assert (limit.due, stated.due, stated.differs, stated.eid) == ("2026-03-05", "2026-03-06", True, sent.eid)
+    assert stated.by == office(Agency.POLICE, "620102")
+    assert [entry.detail for entry in timeline.log if entry.kind == "CLOCK_DIFFERS"] == [
+        "detention_arrest_request:2026-03-06"
+    ]
 
 
 async def test_a_gateway_that_was_away_catches_up_and_repeats_nothing(running: Running) -> None:
@@ -183,13 +206,14 @@ async def test_a_gateway_that_was_away_catches_up_and_repeats_nothing(running: R
 
     async def seen() -> bool:
         try:
-            return (await running.committee.timeline(CASE)).handoffs[0].state is State.ACCEPTED
+            return (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).handoffs[0].state is State.ACCEPTED
         except NotFound:
             return False
 
     await until(seen)
     await running.restart()
-    kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
+    log = (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).log
+    kinds = [entry.kind for entry in log if entry.kind != "LOOKUP"]
     assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "CLOCK_START", "CLOCK_STOP", "COMPLETE", "DELIVERED", "LODGED"]
 
 
@@ -200,7 +224,8 @@ async def test_a_batch_that_fails_at_a_fault_point_is_delivered_again(running: R
 
     faults.arm(label, action=fail)
     await _reviewed(running)
-    kinds = [entry.kind for entry in (await running.committee.timeline(CASE)).log]
+    log = (await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).log
+    kinds = [entry.kind for entry in log if entry.kind != "LOOKUP"]
     assert sorted(kinds) == ["ACCEPTED", "CLOCK_START", "CLOCK_START", "CLOCK_STOP", "COMPLETE", "DELIVERED", "LODGED"]
 
 
@@ -209,7 +234,12 @@ async def test_only_committee_and_operators_may_look_and_only_operators_may_move
     committee = Profile.load(home.client("committee"))
     police = replace(Profile.load(home.client("police")), target=committee.target, server_name=committee.server_name)
     async with OversightClient.open(police) as outsider:
-        for call in (outsider.summary(), outsider.cases(), outsider.limits(), outsider.timeline(CASE)):
+        for call in (
+            outsider.summary(),
+            outsider.cases(),
+            outsider.limits(),
+            outsider.timeline(CASE, purpose=Purpose.ROUTINE),
+        ):
             with pytest.raises(Denied, match="XB-5001"):
                 await call
     async with SandboxClient.open(committee) as curious:
@@ -222,9 +252,9 @@ async def test_only_committee_and_operators_may_look_and_only_operators_may_move
 
 async def test_wrong_questions_get_coded_answers(running: Running) -> None:
     with pytest.raises(NotFound, match="XB-2009"):
-        await running.committee.timeline(CASE)
+        await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)
     with pytest.raises(InvalidInput, match="XB-1001"):
-        await running.committee.timeline("<script>")
+        await running.committee.timeline("<script>", purpose=Purpose.ROUTINE)
     with pytest.raises(InvalidInput, match="XB-1001"):
         await running.committee.limits(state="late?")
     with pytest.raises(InvalidInput, match="XB-1001"):
@@ -235,4 +265,4 @@ async def test_the_page_is_served_by_the_same_process(running: Running) -> None:
     await _reviewed(running)
     async with httpx.AsyncClient(base_url=running.world.home.page) as browser:
         assert CASE in (await browser.get("/")).text
-        assert "审查批准逮捕" in (await browser.get(f"/cases/{CASE}")).text
+        assert "审查批准逮捕" in (await browser.get(f"/cases/{CASE}?purpose=routine")).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 from services.chassis import faults
 from services.chassis.config import read
 from services.gateway.clocks import Limit
+from services.gateway.recalculate import retarget
+from services.gateway.supervision.desk import Desk
+from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.steps import Rules, checked, drafted
 from services.gateway.supervision.store import Store
+from services.gateway.targets import Target
 from services.gateway.web.app import pages
 from tests.services.gateway.conftest import Gateway
 from tests.services.gateway.script import at, clock, incoming
@@ -44,7 +49,12 @@ async def breached(gateway: Gateway, *, now: str = "2026-04-05 09:00") -> str:
 
 def reply(gateway: Gateway, id: str, of: str, act: str, *, number: int) -> str:
     """A reply of the procuratorate, put behind the script's messages; its eid."""
-    more: dict[str, object] = {"cause": Cause.WORKLOAD, "measures": [Measure.EXPEDITE], "expected": "2026-04-12", "text": "案件较多"}
+    more: dict[str, object] = {
+        "cause": Cause.WORKLOAD,
+        "measures": [Measure.EXPEDITE],
+        "expected": "2026-04-12",
+        "text": "案件较多",
+    }
     bare: dict[str, object] = {"cause": None, "measures": [], "expected": "", "text": ""}
     value = Reply(
         v=1, id=f"{number:024x}", sender=Party("lanzhou", PP, "620102"), receiver=Node("lanzhou", "gateway"), inc=1,
@@ -252,9 +262,19 @@ async def test_the_page_of_supervisions_goes_on_where_it_stopped_with_those_that
 async def test_the_pages_show_a_supervision_its_steps_and_the_sentence(gateway: Gateway) -> None:
     id = await breached(gateway)
     await gateway.orders.give(id, Act.ISSUE, by=OFFICER, remark="请说明<b>超期</b>原因")
-    app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True)
+    app = pages(
+        gateway.reading,
+        gateway.supervisions,
+        look=gateway.lookups.timeline,
+        city=city("lanzhou"),
+        clock=gateway.clock,
+        sandbox=True,
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://pages") as browser:
-        listed, case = (await browser.get("/supervisions")).text, (await browser.get(f"/cases/{CASE}")).text
+        listed, case = (
+            (await browser.get("/supervisions")).text,
+            (await browser.get(f"/cases/{CASE}?purpose=routine")).text,
+        )
     for text in (listed, case):
         assert SCOPE in text
         assert "督办〔2026〕1号" in text
@@ -284,3 +304,94 @@ def test_the_operators_terms_are_checked_before_anything_starts(settings: dict[s
     with pytest.raises(XiebanError, match=words):
         checked(read(settings, Terms, file=Path("gateway.toml")))
     assert checked(read({"reply_days": 5, "levels": ["承办单位"]}, Terms, file=Path("g"))).levels == ("承办单位",)
+
+
+TARGET = Target(
+    name="立即执行逮捕",
+    article="刑诉90",
+    after="arrest_decision",
+    until=("arrest_execution_receipt",),
+    hours=20,
+    outcome="approved",
+)
+
+
+async def aimed(gateway: Gateway, *, to: str = "2026-03-02 10:00") -> str:
+    """An approved arrest delivered to the police at nine, with a target of twenty hours; the eid of the decision."""
+    desk = Desk(gateway.watch._desk._author if gateway.watch._desk else pytest.fail("no desk"), targets=[TARGET])
+    gateway.watch._desk = gateway.ingest._desk = gateway.ingest._follower._desk = desk
+    script = gateway.script
+    asked = script.send(
+        CASE, "arrest_request", "police", PP, "2026-03-01 09:00", acts=[("detained", "2026-02-28 09:00")]
+    )
+    decided = script.send(CASE, "arrest_decision", PP, "police", "2026-03-02 09:00", outcome="approved", re=[asked])
+    script.receipt("police", PP, [(decided, "delivered", "2026-03-02 09:00")])
+    gateway.now_is(to)
+    await gateway.take()
+    return decided
+
+
+async def test_a_service_target_warns_and_is_told_once_when_it_is_unmet_and_is_never_a_breach(gateway: Gateway) -> None:
+    decided = await aimed(gateway)
+    gateway.now_is("2026-03-03 00:59")
+    await gateway.watch.round()
+    assert [line for line in await gateway.said() if TARGET.name in line] == []
+    for when in ("2026-03-03 01:00", "2026-03-03 05:01", "2026-03-03 05:02", "2026-03-03 09:00"):
+        gateway.now_is(when)
+        await gateway.watch.round()
+    told = await gateway.rows(f"SELECT * FROM notice n JOIN statement s ON s.eid = n.eid WHERE name = '{TARGET.name}'")
+    assert [(row["occasion"], row["rung"], row["start_eid"], row["due"]) for row in told] == [
+        ("warning", "yellow", decided, "2026-03-03T05:00:00+08:00"), ("unmet", "", decided, "2026-03-03T05:00:00+08:00"),
+    ]  # fmt: skip
+    said = canonical.read(sealed_from_bytes(told[1]["sealed"]).payload, Notice)
+    assert (said.basis.kind, said.receiver.agency, said.demand) == ("target", "police", None)
+    assert "OVERDUE" not in await gateway.kinds()
+    assert await gateway.supervisions.counts() == {}
+
+
+async def test_a_target_that_is_kept_in_time_says_nothing(gateway: Gateway) -> None:
+    decided = await aimed(gateway)
+    script = gateway.script
+    script.send(
+        CASE, "arrest_execution_receipt", "police", PP, "2026-03-02 20:00", outcome="executed", re=[decided],
+        acts=[("arrested", "2026-03-02 19:00")],
+    )  # fmt: skip
+    await gateway.take(script.messages[-1:])
+    gateway.now_is("2026-03-05 09:00")
+    await gateway.watch.round()
+    assert [line for line in await gateway.said() if TARGET.name in line] == []
+
+
+async def test_a_target_that_had_passed_when_it_was_first_heard_of_wakes_nobody(gateway: Gateway) -> None:
+    await aimed(gateway, to="2026-03-04 09:00")
+    await gateway.watch.round()
+    assert [line for line in await gateway.said() if TARGET.name in line] == []
+
+
+async def test_targets_written_down_later_are_watched_from_the_next_start_and_taken_away_with_it(
+    gateway: Gateway,
+) -> None:
+    await aimed(gateway)
+    count = "SELECT COUNT(*) AS n FROM target_aim"
+    follower = gateway.ingest._follower
+    await gateway.run("DELETE FROM target_aim")
+    assert await retarget(gateway.database, follower, targets=[TARGET], clock=gateway.clock) == 1
+    assert (await gateway.rows(count))[0]["n"] == 1
+    assert await retarget(gateway.database, follower, targets=[TARGET], clock=gateway.clock) == 0
+    assert await retarget(gateway.database, follower, targets=[], clock=gateway.clock) == 0
+    assert (await gateway.rows(count))[0]["n"] == 0
+
+
+async def test_an_order_whose_asker_goes_away_is_sent_all_the_same(gateway: Gateway) -> None:
+    """What was committed has to leave, also when the call that asked for it was cut off."""
+    id = await breached(gateway)
+    rung: list[str] = []
+    orders = Orders(
+        gateway.database, desk=gateway.orders._desk, clock=gateway.clock, committed=lambda: rung.append("now")
+    )
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(orders.give(id, Act.ISSUE, by=OFFICER))
+        await asyncio.sleep(0)
+        asking.cancel()
+    assert rung == ["now"]
+    assert await acts(gateway, id) == [Act.DRAFT, Act.ISSUE]

@@ -25,7 +25,8 @@ AT_ONCE = Target(
 )  # fmt: skip
 WHOLE = {
     "city": "lanzhou", "listen": "127.0.0.1:0", "page": "127.0.0.1:0", "nats": "nats://127.0.0.1:1", "database": "data.db",
-    "trust": {"file": "trust.json", "roots": ["00" * 32]}, "seal_key": "seal.key", "tls": {"ca": "a", "certificate": "b", "key": "c"},
+    "nats_key": "nats.seed", "trust": {"file": "trust.json", "roots": ["00" * 32]}, "seal_key": "seal.key",
+    "log_key": "log.key", "witnesses": {}, "tls": {"ca": "a", "certificate": "b", "key": "c"},
 }  # fmt: skip
 
 
@@ -56,9 +57,17 @@ async def test_a_missed_target_is_shown_by_its_own_name_and_recorded_nowhere(gat
     await _decided(gateway)
     gateway.now_is("2026-01-20 09:00")
     await gateway.watch.round()
-    app = pages(gateway.reading, gateway.supervisions, city=city("lanzhou"), clock=gateway.clock, sandbox=True, targets=[AT_ONCE])
+    app = pages(
+        gateway.reading,
+        gateway.supervisions,
+        look=gateway.lookups.timeline,
+        city=city("lanzhou"),
+        clock=gateway.clock,
+        sandbox=True,
+        targets=[AT_ONCE],
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
-        html = (await client.get(f"/cases/{CASE}")).text
+        html = (await client.get(f"/cases/{CASE}?purpose=routine")).text
     (section,) = re.findall(r'<section [^>]*"aims">.*?</section>', html, re.DOTALL)
     assert "立即执行逮捕" in section
     assert "不是法定期限" in section

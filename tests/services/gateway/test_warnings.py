@@ -187,6 +187,18 @@ async def test_when_the_holidays_of_a_year_are_published_running_limits_are_reca
         assert await recalculate(database, follower, clock=gateway.clock) == 0
 
 
+async def test_a_recalculation_that_was_cut_off_is_begun_again_whatever_calendar_comes_next(gateway: Gateway) -> None:
+    review(gateway.script)
+    await gateway.take()
+    follower = Follower(Reckoner(), DEFAULT)
+    assert await recalculate(gateway.database, follower, clock=gateway.clock) == 0
+    # Another calendar was tried, and the process died before it was through.
+    await gateway.run("UPDATE node SET value = '' WHERE name = 'calendar'")
+    await gateway.run("UPDATE limit_clock SET calendar = 'tried'")
+    assert await recalculate(gateway.database, follower, clock=gateway.clock) == 1
+    assert (await only(gateway, "prosecution_review")).calendar == follower.calendar
+
+
 async def test_a_database_of_the_older_form_gets_ledgers_and_rungs_at_the_next_start(tmp_path: Path) -> None:
     older = tmp_path / "older"
     shutil.copytree(MIGRATIONS, older, ignore=shutil.ignore_patterns("000[2-9]*", "__pycache__"))

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cxieban/wire/v1/dossier.proto\x12\x0exieban.wire.v1\"\x8d\x02\n\x07\x44ossier\x12*\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x18.xieban.wire.v1.Document\x12\'\n\x07persons\x18\x02 \x03(\x0b\x32\x16.xieban.wire.v1.Person\x12.\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x1c.xieban.wire.v1.EvidenceItem\x12*\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x1b.xieban.wire.v1.DossierFile\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12\x31\n\x0c\x63\x61se_numbers\x18\x06 \x01(\x0b\x32\x1b.xieban.wire.v1.CaseNumbers\x12\x0e\n\x06\x63harge\x18\x07 \x01(\t\"C\n\x0b\x43\x61seNumbers\x12\x0e\n\x06police\x18\x01 \x01(\t\x12\x15\n\rprocuratorate\x18\x02 \x01(\t\x12\r\n\x05\x63ourt\x18\x03 \x01(\t\"7\n\x08\x44ocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\"F\n\x06Person\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nin_custody\x18\x03 \x01(\x08\x12\r\n\x05place\x18\x04 \x01(\t\"X\n\x0c\x45videnceItem\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.xieban.wire.v1.EvidenceKind\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05pages\x18\x03 \x01(\r\"O\n\x0b\x44ossierFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\r\n\x05pages\x18\x04 \x01(\r\"#\n\x13PullDossiersRequest\x12\x0c\n\x04\x65ids\x18\x01 \x03(\t\"G\n\x14PullDossiersResponse\x12/\n\x08\x64ossiers\x18\x01 \x03(\x0b\x32\x1d.xieban.wire.v1.PackedDossier\"N\n\rPackedDossier\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c*\x8e\x02\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45VIDENCE_KIND_PHYSICAL\x10\x01\x12\x1d\n\x19\x45VIDENCE_KIND_DOCUMENTARY\x10\x02\x12\x19\n\x15\x45VIDENCE_KIND_WITNESS\x10\x03\x12\x18\n\x14\x45VIDENCE_KIND_VICTIM\x10\x04\x12\x19\n\x15\x45VIDENCE_KIND_SUSPECT\x10\x05\x12\x18\n\x14\x45VIDENCE_KIND_EXPERT\x10\x06\x12\x1c\n\x18\x45VIDENCE_KIND_INSPECTION\x10\x07\x12\x1c\n\x18\x45VIDENCE_KIND_ELECTRONIC\x10\x08\x32m\n\x0e\x44ossierService\x12[\n\x0cPullDossiers\x12#.xieban.wire.v1.PullDossiersRequest\x1a$.xieban.wire.v1.PullDossiersResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cxieban/wire/v1/dossier.proto\x12\x0exieban.wire.v1\"\x8d\x02\n\x07\x44ossier\x12*\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x18.xieban.wire.v1.Document\x12\'\n\x07persons\x18\x02 \x03(\x0b\x32\x16.xieban.wire.v1.Person\x12.\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x1c.xieban.wire.v1.EvidenceItem\x12*\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x1b.xieban.wire.v1.DossierFile\x12\x0e\n\x06remark\x18\x05 \x01(\t\x12\x31\n\x0c\x63\x61se_numbers\x18\x06 \x01(\x0b\x32\x1b.xieban.wire.v1.CaseNumbers\x12\x0e\n\x06\x63harge\x18\x07 \x01(\t\"C\n\x0b\x43\x61seNumbers\x12\x0e\n\x06police\x18\x01 \x01(\t\x12\x15\n\rprocuratorate\x18\x02 \x01(\t\x12\r\n\x05\x63ourt\x18\x03 \x01(\t\"7\n\x08\x44ocument\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x03 \x01(\t\"F\n\x06Person\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nin_custody\x18\x03 \x01(\x08\x12\r\n\x05place\x18\x04 \x01(\t\"X\n\x0c\x45videnceItem\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.xieban.wire.v1.EvidenceKind\x12\r\n\x05title\x18\x02 \x01(\t\x12\r\n\x05pages\x18\x03 \x01(\r\"O\n\x0b\x44ossierFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\r\n\x05pages\x18\x04 \x01(\r\"#\n\x13PullDossiersRequest\x12\x0c\n\x04\x65ids\x18\x01 \x03(\t\"G\n\x14PullDossiersResponse\x12/\n\x08\x64ossiers\x18\x01 \x03(\x0b\x32\x1d.xieban.wire.v1.PackedDossier\"<\n\x15\x45xportDossiersRequest\x12\x0c\n\x04\x65ids\x18\x01 \x03(\t\x12\x15\n\rwith_contents\x18\x02 \x01(\x08\"H\n\x16\x45xportDossiersResponse\x12.\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x1d.xieban.wire.v1.PackedDossier\"N\n\rPackedDossier\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\x12\x0c\n\x04salt\x18\x02 \x01(\x0c\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x10\n\x08\x63ontents\x18\x04 \x03(\x0c*\x8e\x02\n\x0c\x45videnceKind\x12\x1d\n\x19\x45VIDENCE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x45VIDENCE_KIND_PHYSICAL\x10\x01\x12\x1d\n\x19\x45VIDENCE_KIND_DOCUMENTARY\x10\x02\x12\x19\n\x15\x45VIDENCE_KIND_WITNESS\x10\x03\x12\x18\n\x14\x45VIDENCE_KIND_VICTIM\x10\x04\x12\x19\n\x15\x45VIDENCE_KIND_SUSPECT\x10\x05\x12\x18\n\x14\x45VIDENCE_KIND_EXPERT\x10\x06\x12\x1c\n\x18\x45VIDENCE_KIND_INSPECTION\x10\x07\x12\x1c\n\x18\x45VIDENCE_KIND_ELECTRONIC\x10\x08\x32\xd0\x01\n\x0e\x44ossierService\x12[\n\x0cPullDossiers\x12#.xieban.wire.v1.PullDossiersRequest\x1a$.xieban.wire.v1.PullDossiersResponse0\x01\x12\x61\n\x0e\x45xportDossiers\x12%.xieban.wire.v1.ExportDossiersRequest\x1a&.xieban.wire.v1.ExportDossiersResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xieban.wire.v1.dossier_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVIDENCEKIND']._serialized_start=880
-  _globals['_EVIDENCEKIND']._serialized_end=1150
+  _globals['_EVIDENCEKIND']._serialized_start=1016
+  _globals['_EVIDENCEKIND']._serialized_end=1286
   _globals['_DOSSIER']._serialized_start=49
   _globals['_DOSSIER']._serialized_end=318
   _globals['_CASENUMBERS']._serialized_start=320
@@ -49,8 +49,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PULLDOSSIERSREQUEST']._serialized_end=724
   _globals['_PULLDOSSIERSRESPONSE']._serialized_start=726
   _globals['_PULLDOSSIERSRESPONSE']._serialized_end=797
-  _globals['_PACKEDDOSSIER']._serialized_start=799
-  _globals['_PACKEDDOSSIER']._serialized_end=877
-  _globals['_DOSSIERSERVICE']._serialized_start=1152
-  _globals['_DOSSIERSERVICE']._serialized_end=1261
+  _globals['_EXPORTDOSSIERSREQUEST']._serialized_start=799
+  _globals['_EXPORTDOSSIERSREQUEST']._serialized_end=859
+  _globals['_EXPORTDOSSIERSRESPONSE']._serialized_start=861
+  _globals['_EXPORTDOSSIERSRESPONSE']._serialized_end=933
+  _globals['_PACKEDDOSSIER']._serialized_start=935
+  _globals['_PACKEDDOSSIER']._serialized_end=1013
+  _globals['_DOSSIERSERVICE']._serialized_start=1289
+  _globals['_DOSSIERSERVICE']._serialized_end=1497
 # @@protoc_insertion_point(module_scope)

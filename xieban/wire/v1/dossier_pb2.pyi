@@ -301,6 +301,48 @@ class PullDossiersResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ExportDossiersRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    EIDS_FIELD_NUMBER: builtins.int
+    WITH_CONTENTS_FIELD_NUMBER: builtins.int
+    with_contents: builtins.bool
+    """The files too, not only the manifests."""
+    @builtins.property
+    def eids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Header eids, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        eids: abc.Iterable[builtins.str] | None = ...,
+        with_contents: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["eids", b"eids", "with_contents", b"with_contents"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExportDossiersResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    DOSSIER_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def dossier(self) -> PackedDossier: ...
+    def __init__(
+        self,
+        *,
+        dossier: PackedDossier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["dossier", b"dossier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dossier", b"dossier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class PackedDossier(message.Message):
     """A dossier as it was frozen when its handoff was sealed."""
 

@@ -40,6 +40,11 @@ class DossierServiceStub:
                 request_serializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersRequest.SerializeToString,
                 response_deserializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersResponse.FromString,
                 _registered_method=True)
+        self.ExportDossiers = channel.unary_stream(
+                '/xieban.wire.v1.DossierService/ExportDossiers',
+                request_serializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersResponse.FromString,
+                _registered_method=True)
 
 
 class DossierServiceServicer:
@@ -54,6 +59,14 @@ class DossierServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportDossiers(self, request, context):
+        """The dossiers that this node holds of the named handoffs, sent or received, for a system of its own agency: what proves the headers'
+        commitments. What is not held here is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DossierServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +74,11 @@ def add_DossierServiceServicer_to_server(servicer, server):
                     servicer.PullDossiers,
                     request_deserializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersRequest.FromString,
                     response_serializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersResponse.SerializeToString,
+            ),
+            'ExportDossiers': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportDossiers,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +109,33 @@ class DossierService:
             '/xieban.wire.v1.DossierService/PullDossiers',
             xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersRequest.SerializeToString,
             xieban_dot_wire_dot_v1_dot_dossier__pb2.PullDossiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportDossiers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xieban.wire.v1.DossierService/ExportDossiers',
+            xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_dossier__pb2.ExportDossiersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class DossierServiceStub:
     """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
     is not addressed to the caller, ends the stream with NOT_FOUND.
     """
+    ExportDossiers: _grpc.UnaryStreamMultiCallable[_dossier_pb2.ExportDossiersRequest, _dossier_pb2.ExportDossiersResponse]
+    """The dossiers that this node holds of the named handoffs, sent or received, for a system of its own agency: what proves the headers'
+    commitments. What is not held here is left out.
+    """
 
 @_typing.type_check_only
 class DossierServiceAsyncStub(DossierServiceStub):
@@ -48,6 +52,10 @@ class DossierServiceAsyncStub(DossierServiceStub):
     PullDossiers: _aio.UnaryStreamMultiCallable[_dossier_pb2.PullDossiersRequest, _dossier_pb2.PullDossiersResponse]  # type: ignore[assignment]
     """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
     is not addressed to the caller, ends the stream with NOT_FOUND.
+    """
+    ExportDossiers: _aio.UnaryStreamMultiCallable[_dossier_pb2.ExportDossiersRequest, _dossier_pb2.ExportDossiersResponse]  # type: ignore[assignment]
+    """The dossiers that this node holds of the named handoffs, sent or received, for a system of its own agency: what proves the headers'
+    commitments. What is not held here is left out.
     """
 
 class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,6 +69,16 @@ class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_dossier_pb2.PullDossiersResponse], _abc.AsyncIterator[_dossier_pb2.PullDossiersResponse]]:
         """Streams the dossiers of the named handoffs in the order asked, small ones several to a message. A handoff that does not exist, or
         is not addressed to the caller, ends the stream with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportDossiers(
+        self,
+        request: _dossier_pb2.ExportDossiersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_dossier_pb2.ExportDossiersResponse], _abc.AsyncIterator[_dossier_pb2.ExportDossiersResponse]]:
+        """The dossiers that this node holds of the named handoffs, sent or received, for a system of its own agency: what proves the headers'
+        commitments. What is not held here is left out.
         """
 
 def add_DossierServiceServicer_to_server(servicer: DossierServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

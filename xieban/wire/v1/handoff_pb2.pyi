@@ -242,6 +242,34 @@ class ClockAct(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class StatedDue(message.Message):
+    """The last day of a limit as the sender's own system computes it (所报届满日). The gateway compares it with its own and reports any difference."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: builtins.int
+    PERSON_FIELD_NUMBER: builtins.int
+    DUE_FIELD_NUMBER: builtins.int
+    rule: builtins.str
+    """Limit id, e.g. prosecution_review."""
+    person: builtins.str
+    """Person tag of a limit that is counted by person, or empty."""
+    due: builtins.str
+    """ISO date (in time until 24:00), or for a limit in hours a moment such as 2026-03-02T16:00:00+08:00."""
+    def __init__(
+        self,
+        *,
+        rule: builtins.str = ...,
+        person: builtins.str = ...,
+        due: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["due", b"due", "person", b"person", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Draft(message.Message):
     """What a sender hands in."""
 
@@ -258,6 +286,7 @@ class Draft(message.Message):
     DOSSIER_FIELD_NUMBER: builtins.int
     RE_FIELD_NUMBER: builtins.int
     CLOCKS_FIELD_NUMBER: builtins.int
+    DUES_FIELD_NUMBER: builtins.int
     client_ref: builtins.str
     """The sender's own document number; names this handoff for ever. 1 to 128 characters."""
     kind: builtins.str
@@ -280,6 +309,10 @@ class Draft(message.Message):
     def clocks(self) -> containers.RepeatedCompositeFieldContainer[ClockAct]:
         """What the acts behind this handoff do to statutory limits."""
 
+    @builtins.property
+    def dues(self) -> containers.RepeatedCompositeFieldContainer[StatedDue]:
+        """What the sender's system computes for limits of the case, at most 16; without effect on them."""
+
     def __init__(
         self,
         *,
@@ -293,10 +326,11 @@ class Draft(message.Message):
         dossier: dossier_pb2.Dossier | None = ...,
         re: abc.Iterable[builtins.str] | None = ...,
         clocks: abc.Iterable[ClockAct] | None = ...,
+        dues: abc.Iterable[StatedDue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["dossier", b"dossier", "from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "dossier", b"dossier", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "dossier", b"dossier", "dues", b"dues", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

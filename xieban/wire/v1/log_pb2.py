@@ -22,39 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from xieban.wire.v1 import oversight_pb2 as xieban_dot_wire_dot_v1_dot_oversight__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18xieban/wire/v1/log.proto\x12\x0exieban.wire.v1\")\n\x14GetCheckpointRequest\x12\x11\n\twitnessed\x18\x01 \x01(\x08\"%\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\">\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\"$\n\x15ProveStatementRequest\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\"+\n\x0bProvenEntry\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"F\n\x16ProveStatementResponse\x12,\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1b.xieban.wire.v1.ProvenEntry\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\")\n\x18ProveConsistencyResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\"D\n\rCosignRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\r\n\x05proof\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"3\n\x0e\x43osignResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x13\n\x0b\x63osignature\x18\x02 \x01(\t2\xfe\x02\n\nLogService\x12\\\n\rGetCheckpoint\x12$.xieban.wire.v1.GetCheckpointRequest\x1a%.xieban.wire.v1.GetCheckpointResponse\x12J\n\x07GetTile\x12\x1e.xieban.wire.v1.GetTileRequest\x1a\x1f.xieban.wire.v1.GetTileResponse\x12_\n\x0eProveStatement\x12%.xieban.wire.v1.ProveStatementRequest\x1a&.xieban.wire.v1.ProveStatementResponse\x12\x65\n\x10ProveConsistency\x12\'.xieban.wire.v1.ProveConsistencyRequest\x1a(.xieban.wire.v1.ProveConsistencyResponse2Y\n\x0eWitnessService\x12G\n\x06\x43osign\x12\x1d.xieban.wire.v1.CosignRequest\x1a\x1e.xieban.wire.v1.CosignResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18xieban/wire/v1/log.proto\x12\x0exieban.wire.v1\x1a\x1exieban/wire/v1/oversight.proto\")\n\x14GetCheckpointRequest\x12\x11\n\twitnessed\x18\x01 \x01(\x08\"%\n\x15GetCheckpointResponse\x12\x0c\n\x04note\x18\x01 \x01(\x0c\">\n\x0eGetTileRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12\x0e\n\x06number\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\"!\n\x0fGetTileResponse\x12\x0e\n\x06hashes\x18\x01 \x01(\x0c\"$\n\x15ProveStatementRequest\x12\x0b\n\x03\x65id\x18\x01 \x01(\t\"+\n\x0bProvenEntry\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"F\n\x16ProveStatementResponse\x12,\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1b.xieban.wire.v1.ProvenEntry\"=\n\x17ProveConsistencyRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\x10\n\x08new_size\x18\x02 \x01(\x04\")\n\x18ProveConsistencyResponse\x12\r\n\x05proof\x18\x01 \x03(\x0c\"e\n\x11\x45xportCaseRequest\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12.\n\x07purpose\x18\x02 \x01(\x0e\x32\x1d.xieban.wire.v1.LookupPurpose\x12\x0f\n\x07officer\x18\x03 \x01(\t\"3\n\x12\x45xportCaseResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"D\n\rCosignRequest\x12\x10\n\x08old_size\x18\x01 \x01(\x04\x12\r\n\x05proof\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\x0c\"3\n\x0e\x43osignResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\x12\x13\n\x0b\x63osignature\x18\x02 \x01(\t2\xd5\x03\n\nLogService\x12\\\n\rGetCheckpoint\x12$.xieban.wire.v1.GetCheckpointRequest\x1a%.xieban.wire.v1.GetCheckpointResponse\x12J\n\x07GetTile\x12\x1e.xieban.wire.v1.GetTileRequest\x1a\x1f.xieban.wire.v1.GetTileResponse\x12_\n\x0eProveStatement\x12%.xieban.wire.v1.ProveStatementRequest\x1a&.xieban.wire.v1.ProveStatementResponse\x12\x65\n\x10ProveConsistency\x12\'.xieban.wire.v1.ProveConsistencyRequest\x1a(.xieban.wire.v1.ProveConsistencyResponse\x12U\n\nExportCase\x12!.xieban.wire.v1.ExportCaseRequest\x1a\".xieban.wire.v1.ExportCaseResponse0\x01\x32Y\n\x0eWitnessService\x12G\n\x06\x43osign\x12\x1d.xieban.wire.v1.CosignRequest\x1a\x1e.xieban.wire.v1.CosignResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xieban.wire.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=44
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=85
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=87
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=124
-  _globals['_GETTILEREQUEST']._serialized_start=126
-  _globals['_GETTILEREQUEST']._serialized_end=188
-  _globals['_GETTILERESPONSE']._serialized_start=190
-  _globals['_GETTILERESPONSE']._serialized_end=223
-  _globals['_PROVESTATEMENTREQUEST']._serialized_start=225
-  _globals['_PROVESTATEMENTREQUEST']._serialized_end=261
-  _globals['_PROVENENTRY']._serialized_start=263
-  _globals['_PROVENENTRY']._serialized_end=306
-  _globals['_PROVESTATEMENTRESPONSE']._serialized_start=308
-  _globals['_PROVESTATEMENTRESPONSE']._serialized_end=378
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=380
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=441
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=443
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=484
-  _globals['_COSIGNREQUEST']._serialized_start=486
-  _globals['_COSIGNREQUEST']._serialized_end=554
-  _globals['_COSIGNRESPONSE']._serialized_start=556
-  _globals['_COSIGNRESPONSE']._serialized_end=607
-  _globals['_LOGSERVICE']._serialized_start=610
-  _globals['_LOGSERVICE']._serialized_end=992
-  _globals['_WITNESSSERVICE']._serialized_start=994
-  _globals['_WITNESSSERVICE']._serialized_end=1083
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=76
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=117
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=119
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=156
+  _globals['_GETTILEREQUEST']._serialized_start=158
+  _globals['_GETTILEREQUEST']._serialized_end=220
+  _globals['_GETTILERESPONSE']._serialized_start=222
+  _globals['_GETTILERESPONSE']._serialized_end=255
+  _globals['_PROVESTATEMENTREQUEST']._serialized_start=257
+  _globals['_PROVESTATEMENTREQUEST']._serialized_end=293
+  _globals['_PROVENENTRY']._serialized_start=295
+  _globals['_PROVENENTRY']._serialized_end=338
+  _globals['_PROVESTATEMENTRESPONSE']._serialized_start=340
+  _globals['_PROVESTATEMENTRESPONSE']._serialized_end=410
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=412
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=473
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=475
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=516
+  _globals['_EXPORTCASEREQUEST']._serialized_start=518
+  _globals['_EXPORTCASEREQUEST']._serialized_end=619
+  _globals['_EXPORTCASERESPONSE']._serialized_start=621
+  _globals['_EXPORTCASERESPONSE']._serialized_end=672
+  _globals['_COSIGNREQUEST']._serialized_start=674
+  _globals['_COSIGNREQUEST']._serialized_end=742
+  _globals['_COSIGNRESPONSE']._serialized_start=744
+  _globals['_COSIGNRESPONSE']._serialized_end=795
+  _globals['_LOGSERVICE']._serialized_start=798
+  _globals['_LOGSERVICE']._serialized_end=1267
+  _globals['_WITNESSSERVICE']._serialized_start=1269
+  _globals['_WITNESSSERVICE']._serialized_end=1358
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
+from xieban.wire.v1 import oversight_pb2 as oversight_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -190,6 +191,53 @@ class ProveConsistencyResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExportCaseRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    OFFICER_FIELD_NUMBER: builtins.int
+    case_id: builtins.str
+    purpose: oversight_pb2.LookupPurpose.ValueType
+    """What for. The committee has to say so, as for any look at a case; an agency takes out what is its own."""
+    officer: builtins.str
+    """Number of the person; may be empty."""
+    def __init__(
+        self,
+        *,
+        case_id: builtins.str = ...,
+        purpose: oversight_pb2.LookupPurpose.ValueType = ...,
+        officer: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "officer", b"officer", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExportCaseResponse(message.Message):
+    """A member, or a piece of one: pieces of one name follow one another."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    content: builtins.bytes
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

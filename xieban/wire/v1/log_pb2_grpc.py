@@ -55,6 +55,11 @@ class LogServiceStub:
                 request_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyRequest.SerializeToString,
                 response_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyResponse.FromString,
                 _registered_method=True)
+        self.ExportCase = channel.unary_stream(
+                '/xieban.wire.v1.LogService/ExportCase',
+                request_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -89,6 +94,14 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportCase(self, request, context):
+        """An evidence bundle (docs/bundle-format.md), member by member, against a checkpoint that is witnessed for it. For the committee the
+        whole case, for an agency what it is party to. That it was exported, and what, is itself logged (EXPORT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +124,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ProveConsistency,
                     request_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyRequest.FromString,
                     response_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyResponse.SerializeToString,
+            ),
+            'ExportCase': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCase,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +240,33 @@ class LogService:
             '/xieban.wire.v1.LogService/ProveConsistency',
             xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyRequest.SerializeToString,
             xieban_dot_wire_dot_v1_dot_log__pb2.ProveConsistencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xieban.wire.v1.LogService/ExportCase',
+            xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_log__pb2.ExportCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class LogServiceStub:
     """Every entry about one statement, each with its proof. For those the statement is between, and for the committee."""
     ProveConsistency: _grpc.UnaryUnaryMultiCallable[_log_pb2.ProveConsistencyRequest, _log_pb2.ProveConsistencyResponse]
     """That one tree begins another."""
+    ExportCase: _grpc.UnaryStreamMultiCallable[_log_pb2.ExportCaseRequest, _log_pb2.ExportCaseResponse]
+    """An evidence bundle (docs/bundle-format.md), member by member, against a checkpoint that is witnessed for it. For the committee the
+    whole case, for an agency what it is party to. That it was exported, and what, is itself logged (EXPORT).
+    """
 
 @_typing.type_check_only
 class LogServiceAsyncStub(LogServiceStub):
@@ -57,6 +61,10 @@ class LogServiceAsyncStub(LogServiceStub):
     """Every entry about one statement, each with its proof. For those the statement is between, and for the committee."""
     ProveConsistency: _aio.UnaryUnaryMultiCallable[_log_pb2.ProveConsistencyRequest, _log_pb2.ProveConsistencyResponse]  # type: ignore[assignment]
     """That one tree begins another."""
+    ExportCase: _aio.UnaryStreamMultiCallable[_log_pb2.ExportCaseRequest, _log_pb2.ExportCaseResponse]  # type: ignore[assignment]
+    """An evidence bundle (docs/bundle-format.md), member by member, against a checkpoint that is witnessed for it. For the committee the
+    whole case, for an agency what it is party to. That it was exported, and what, is itself logged (EXPORT).
+    """
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the gateway to every node and system of its city, and to the committee."""
@@ -92,6 +100,16 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_log_pb2.ProveConsistencyResponse, _abc.Awaitable[_log_pb2.ProveConsistencyResponse]]:
         """That one tree begins another."""
+
+    @_abc_1.abstractmethod
+    def ExportCase(
+        self,
+        request: _log_pb2.ExportCaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_log_pb2.ExportCaseResponse], _abc.AsyncIterator[_log_pb2.ExportCaseResponse]]:
+        """An evidence bundle (docs/bundle-format.md), member by member, against a checkpoint that is witnessed for it. For the committee the
+        whole case, for an agency what it is party to. That it was exported, and what, is itself logged (EXPORT).
+        """
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

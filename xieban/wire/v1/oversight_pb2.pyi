@@ -8,6 +8,7 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from xieban.wire.v1 import handoff_pb2 as handoff_pb2
 import builtins as builtins
 import sys
@@ -19,6 +20,74 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _LookupPurpose:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LookupPurposeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_LookupPurpose.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    LOOKUP_PURPOSE_UNSPECIFIED: _LookupPurpose.ValueType  # 0
+    LOOKUP_PURPOSE_ROUTINE: _LookupPurpose.ValueType  # 1
+    """日常监督"""
+    LOOKUP_PURPOSE_SUPERVISION: _LookupPurpose.ValueType  # 2
+    """督办核查"""
+    LOOKUP_PURPOSE_PETITION: _LookupPurpose.ValueType  # 3
+    """来信来访"""
+    LOOKUP_PURPOSE_INSPECTION: _LookupPurpose.ValueType  # 4
+    """专项检查"""
+    LOOKUP_PURPOSE_STATISTICS: _LookupPurpose.ValueType  # 5
+    """统计"""
+
+class LookupPurpose(_LookupPurpose, metaclass=_LookupPurposeEnumTypeWrapper):
+    """What somebody looks at a case for. There is no other purpose."""
+
+LOOKUP_PURPOSE_UNSPECIFIED: LookupPurpose.ValueType  # 0
+LOOKUP_PURPOSE_ROUTINE: LookupPurpose.ValueType  # 1
+"""日常监督"""
+LOOKUP_PURPOSE_SUPERVISION: LookupPurpose.ValueType  # 2
+"""督办核查"""
+LOOKUP_PURPOSE_PETITION: LookupPurpose.ValueType  # 3
+"""来信来访"""
+LOOKUP_PURPOSE_INSPECTION: LookupPurpose.ValueType  # 4
+"""专项检查"""
+LOOKUP_PURPOSE_STATISTICS: LookupPurpose.ValueType  # 5
+"""统计"""
+
+@typing.final
+class Lookup(message.Message):
+    """One look at a case, as the supervision log has it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    RECORDED_TIME_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    CALLER_FIELD_NUMBER: builtins.int
+    OFFICER_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """Of the log entry."""
+    purpose: LookupPurpose.ValueType
+    caller: builtins.str
+    """Agency and role of the certificate that asked: gateway/committee; gateway/page for the case page."""
+    officer: builtins.str
+    """Number of the person, as the caller gave it; empty when none was given."""
+    @builtins.property
+    def recorded_time(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        recorded_time: timestamp_pb2.Timestamp | None = ...,
+        purpose: LookupPurpose.ValueType = ...,
+        caller: builtins.str = ...,
+        officer: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["recorded_time", b"recorded_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["caller", b"caller", "index", b"index", "officer", b"officer", "purpose", b"purpose", "recorded_time", b"recorded_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class OverseenCase(message.Message):
@@ -89,6 +158,7 @@ class Limit(message.Message):
     WARNED_FIELD_NUMBER: builtins.int
     EVENTS_FIELD_NUMBER: builtins.int
     EXPLANATION_FIELD_NUMBER: builtins.int
+    STATED_FIELD_NUMBER: builtins.int
     rule: builtins.str
     """Rule id, e.g. prosecution_review."""
     name: builtins.str
@@ -133,6 +203,10 @@ class Limit(message.Message):
     def explanation(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The derivation, one Chinese sentence a line. GetTimeline only."""
 
+    @builtins.property
+    def stated(self) -> containers.RepeatedCompositeFieldContainer[ComparedDue]:
+        """What agencies state for this limit, the last word of each. GetTimeline only."""
+
     def __init__(
         self,
         *,
@@ -155,10 +229,49 @@ class Limit(message.Message):
         warned: abc.Iterable[builtins.str] | None = ...,
         events: abc.Iterable[LimitEvent] | None = ...,
         explanation: abc.Iterable[builtins.str] | None = ...,
+        stated: abc.Iterable[ComparedDue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["bearer", b"bearer", "end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["article", b"article", "bearer", b"bearer", "case_id", b"case_id", "consequence", b"consequence", "due", b"due", "end_time", b"end_time", "events", b"events", "explanation", b"explanation", "in_custody", b"in_custody", "name", b"name", "person", b"person", "provisional", b"provisional", "rule", b"rule", "safe_due", b"safe_due", "severity", b"severity", "start_time", b"start_time", "state", b"state", "stopped", b"stopped", "warned", b"warned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["article", b"article", "bearer", b"bearer", "case_id", b"case_id", "consequence", b"consequence", "due", b"due", "end_time", b"end_time", "events", b"events", "explanation", b"explanation", "in_custody", b"in_custody", "name", b"name", "person", b"person", "provisional", b"provisional", "rule", b"rule", "safe_due", b"safe_due", "severity", b"severity", "start_time", b"start_time", "state", b"state", "stated", b"stated", "stopped", b"stopped", "warned", b"warned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ComparedDue(message.Message):
+    """A due date that an agency stated (机关所报), beside what the gateway computes (平台所算)."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: builtins.int
+    PERSON_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    DUE_FIELD_NUMBER: builtins.int
+    EID_FIELD_NUMBER: builtins.int
+    DIFFERS_FIELD_NUMBER: builtins.int
+    rule: builtins.str
+    person: builtins.str
+    due: builtins.str
+    """As stated."""
+    eid: builtins.str
+    """The statement."""
+    differs: builtins.bool
+    """Whether it is another one than the limit's own, or the gateway knows no such limit."""
+    @builtins.property
+    def by(self) -> handoff_pb2.Office: ...
+    def __init__(
+        self,
+        *,
+        rule: builtins.str = ...,
+        person: builtins.str = ...,
+        by: handoff_pb2.Office | None = ...,
+        due: builtins.str = ...,
+        eid: builtins.str = ...,
+        differs: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["by", b"by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["by", b"by", "differs", b"differs", "due", b"due", "eid", b"eid", "person", b"person", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,7 +359,7 @@ class LogEntry(message.Message):
     index: builtins.int
     kind: builtins.str
     """LODGED, DELIVERED, COMPLETE, ACCEPTED, RETURNED, ANSWERED, REJECTED, WITHDRAWN, CLOCK_START, CLOCK_STOP, CLOCK_CHANGE, CLOCK_WARN,
-    CLOCK_LAPSED, OVERDUE, REFUSED, ….
+    CLOCK_LAPSED, CLOCK_DIFFERS (an agency states another due date), OVERDUE, REFUSED, NOTICE, REPLY, SUPERVISION (a draft), ….
     """
     case_id: builtins.str
     eid: builtins.str
@@ -408,15 +521,23 @@ class GetTimelineRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     CASE_ID_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    OFFICER_FIELD_NUMBER: builtins.int
     case_id: builtins.str
+    purpose: LookupPurpose.ValueType
+    """Refused without one (PURPOSE_MISSING)."""
+    officer: builtins.str
+    """Number of the person who looks (警号, 工号), never a name. May be empty."""
     def __init__(
         self,
         *,
         case_id: builtins.str = ...,
+        purpose: LookupPurpose.ValueType = ...,
+        officer: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "officer", b"officer", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,6 +550,7 @@ class GetTimelineResponse(message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
     LOOSE_FIELD_NUMBER: builtins.int
+    STATED_FIELD_NUMBER: builtins.int
     @builtins.property
     def case(self) -> OverseenCase: ...
     @builtins.property
@@ -441,6 +563,10 @@ class GetTimelineResponse(message.Message):
     def loose(self) -> containers.RepeatedCompositeFieldContainer[LimitEvent]:
         """Acts about limits that no known limit takes."""
 
+    @builtins.property
+    def stated(self) -> containers.RepeatedCompositeFieldContainer[ComparedDue]:
+        """Due dates that were stated of limits the gateway does not know."""
+
     def __init__(
         self,
         *,
@@ -449,10 +575,11 @@ class GetTimelineResponse(message.Message):
         limits: abc.Iterable[Limit] | None = ...,
         log: abc.Iterable[LogEntry] | None = ...,
         loose: abc.Iterable[LimitEvent] | None = ...,
+        stated: abc.Iterable[ComparedDue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["case", b"case"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["case", b"case", "handoffs", b"handoffs", "limits", b"limits", "log", b"log", "loose", b"loose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case", b"case", "handoffs", b"handoffs", "limits", b"limits", "log", b"log", "loose", b"loose", "stated", b"stated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -569,11 +696,16 @@ class ForecastLimitsRequest(message.Message):
     CASE_ID_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    OFFICER_FIELD_NUMBER: builtins.int
     case_id: builtins.str
     """One case only; empty for all."""
     page_size: builtins.int
     """1 to 200; 0 means 50."""
     page_token: builtins.str
+    purpose: LookupPurpose.ValueType
+    """What one case is looked at for: needed with `case_id`, and logged as for GetTimeline."""
+    officer: builtins.str
     @builtins.property
     def until_time(self) -> timestamp_pb2.Timestamp:
         """Not earlier than the gateway's legal time."""
@@ -585,10 +717,12 @@ class ForecastLimitsRequest(message.Message):
         case_id: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        purpose: LookupPurpose.ValueType = ...,
+        officer: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "page_size", b"page_size", "page_token", b"page_token", "until_time", b"until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "officer", b"officer", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,6 +744,51 @@ class ForecastLimitsResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLookupsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    CASE_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    case_id: builtins.str
+    page_size: builtins.int
+    """1 to 200; 0 means 50."""
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        case_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["case_id", b"case_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListLookupsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    LOOKUPS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @builtins.property
+    def lookups(self) -> containers.RepeatedCompositeFieldContainer[Lookup]: ...
+    def __init__(
+        self,
+        *,
+        lookups: abc.Iterable[Lookup] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["lookups", b"lookups", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

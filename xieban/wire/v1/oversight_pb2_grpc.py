@@ -64,6 +64,11 @@ class OversightServiceStub:
                 request_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.SerializeToString,
                 response_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListLookups = channel.unary_unary(
+                '/xieban.wire.v1.OversightService/ListLookups',
+                request_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsResponse.FromString,
+                _registered_method=True)
 
 
 class OversightServiceServicer:
@@ -76,7 +81,8 @@ class OversightServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTimeline(self, request, context):
-        """One case with its handoffs, receipts, limits and log entries in order of time.
+        """One case with its handoffs, receipts, limits and log entries in order of time. That it was looked at, by whom and why, is itself
+        logged (LOOKUP) before the answer is given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +111,13 @@ class OversightServiceServicer:
 
     def ListLogEntries(self, request, context):
         """The append-only log of the whole city, in its order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLookups(self, request, context):
+        """Who looked at a case and why, newest first. For the agencies that are party to the case, and for the committee.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +155,11 @@ def add_OversightServiceServicer_to_server(servicer, server):
                     servicer.ListLogEntries,
                     request_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.FromString,
                     response_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.SerializeToString,
+            ),
+            'ListLookups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLookups,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -306,6 +324,33 @@ class OversightService:
             '/xieban.wire.v1.OversightService/ListLogEntries',
             xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesRequest.SerializeToString,
             xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLogEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLookups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xieban.wire.v1.OversightService/ListLookups',
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_oversight__pb2.ListLookupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

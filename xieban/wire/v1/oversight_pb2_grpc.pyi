@@ -33,7 +33,9 @@ class OversightServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OversightServiceAsyncStub: ...
     ListOverseenCases: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ListOverseenCasesRequest, _oversight_pb2.ListOverseenCasesResponse]
     GetTimeline: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.GetTimelineRequest, _oversight_pb2.GetTimelineResponse]
-    """One case with its handoffs, receipts, limits and log entries in order of time."""
+    """One case with its handoffs, receipts, limits and log entries in order of time. That it was looked at, by whom and why, is itself
+    logged (LOOKUP) before the answer is given.
+    """
     ListLimits: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ListLimitsRequest, _oversight_pb2.ListLimitsResponse]
     """Limits in order of due date."""
     GetSummary: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.GetSummaryRequest, _oversight_pb2.GetSummaryResponse]
@@ -42,13 +44,17 @@ class OversightServiceStub:
     """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing."""
     ListLogEntries: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ListLogEntriesRequest, _oversight_pb2.ListLogEntriesResponse]
     """The append-only log of the whole city, in its order."""
+    ListLookups: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.ListLookupsRequest, _oversight_pb2.ListLookupsResponse]
+    """Who looked at a case and why, newest first. For the agencies that are party to the case, and for the committee."""
 
 @_typing.type_check_only
 class OversightServiceAsyncStub(OversightServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListOverseenCases: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListOverseenCasesRequest, _oversight_pb2.ListOverseenCasesResponse]  # type: ignore[assignment]
     GetTimeline: _aio.UnaryUnaryMultiCallable[_oversight_pb2.GetTimelineRequest, _oversight_pb2.GetTimelineResponse]  # type: ignore[assignment]
-    """One case with its handoffs, receipts, limits and log entries in order of time."""
+    """One case with its handoffs, receipts, limits and log entries in order of time. That it was looked at, by whom and why, is itself
+    logged (LOOKUP) before the answer is given.
+    """
     ListLimits: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListLimitsRequest, _oversight_pb2.ListLimitsResponse]  # type: ignore[assignment]
     """Limits in order of due date."""
     GetSummary: _aio.UnaryUnaryMultiCallable[_oversight_pb2.GetSummaryRequest, _oversight_pb2.GetSummaryResponse]  # type: ignore[assignment]
@@ -57,6 +63,8 @@ class OversightServiceAsyncStub(OversightServiceStub):
     """A dry run: what the passing of time alone will have recorded by a moment to come, in order of time. Asking records nothing."""
     ListLogEntries: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListLogEntriesRequest, _oversight_pb2.ListLogEntriesResponse]  # type: ignore[assignment]
     """The append-only log of the whole city, in its order."""
+    ListLookups: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListLookupsRequest, _oversight_pb2.ListLookupsResponse]  # type: ignore[assignment]
+    """Who looked at a case and why, newest first. For the agencies that are party to the case, and for the committee."""
 
 class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -72,7 +80,9 @@ class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _oversight_pb2.GetTimelineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_oversight_pb2.GetTimelineResponse, _abc.Awaitable[_oversight_pb2.GetTimelineResponse]]:
-        """One case with its handoffs, receipts, limits and log entries in order of time."""
+        """One case with its handoffs, receipts, limits and log entries in order of time. That it was looked at, by whom and why, is itself
+        logged (LOOKUP) before the answer is given.
+        """
 
     @_abc_1.abstractmethod
     def ListLimits(
@@ -105,5 +115,13 @@ class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oversight_pb2.ListLogEntriesResponse, _abc.Awaitable[_oversight_pb2.ListLogEntriesResponse]]:
         """The append-only log of the whole city, in its order."""
+
+    @_abc_1.abstractmethod
+    def ListLookups(
+        self,
+        request: _oversight_pb2.ListLookupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oversight_pb2.ListLookupsResponse, _abc.Awaitable[_oversight_pb2.ListLookupsResponse]]:
+        """Who looked at a case and why, newest first. For the agencies that are party to the case, and for the committee."""
 
 def add_OversightServiceServicer_to_server(servicer: OversightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

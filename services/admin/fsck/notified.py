@@ -1,0 +1,63 @@
+"""What the gateway told an agency and what the agency replied; and the checkpoints it cosigned or refused as a witness."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+
+from services.admin.fsck.basis import Basis
+from services.admin.fsck.report import Book
+from xieban.agency import Agency
+from xieban.statement import open_notice, open_reply
+from xieban.subjects import Address
+
+
+def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
+    """Findings into `book`."""
+    steps: dict[str, dict[int, tuple[str, str, str]]] = defaultdict(dict)
+    with book.reading("notice"):
+        for row in connection.execute("SELECT * FROM notice NOT INDEXED"):
+            with book.reading("notice", row["eid"]):
+                _notice(basis, book, row, steps)
+    with book.reading("reply"):
+        for row in connection.execute("SELECT * FROM reply NOT INDEXED"):
+            with book.reading("reply", row["eid"]):
+                address = Address(basis.city, "reply", basis.agency, Agency.GATEWAY)
+                sealed, reply = open_reply(row["sealed"], address=address, directory=basis.directory)
+                right = (sealed.eid, reply.supervision) == (row["eid"], row["supervision"])
+                book.expect(right, "reply", row["eid"], "列与签名的回复不符")
+                book.count("reply")
+    with book.reading("matter"):
+        for row in connection.execute("SELECT * FROM matter NOT INDEXED"):
+            told = steps.pop(row["supervision"], {})
+            newest = told.get(row["step"])
+            right = newest is not None and row["step"] == max(told) and (row["case_id"], row["office"]) == newest[:2]
+            book.expect(right, "matter", row["supervision"], "与所存的通知不符")
+            demanded = {eid for _, _, eid in told.values()}
+            book.expect(row["demanded"] in demanded, "matter", row["supervision"], "列 demanded 不是本督办的通知")
+            book.count("matter")
+        for supervision in steps:
+            book.find("matter", supervision, "缺少这件督办")
+    for table in ("witness_checkpoint", "witness_refusal"):
+        with book.reading(table):
+            for row in connection.execute(f"SELECT * FROM {table} NOT INDEXED"):
+                with book.reading(table, row["size"]):
+                    seen = basis.checkpoint(row["note"])
+                    right = (seen.size, seen.root) == (row["size"], row["root"])
+                    book.expect(right, table, row["size"], "列与日志签名的检查点不符")
+                    book.count(table)
+
+
+def _notice(basis: Basis, book: Book, row: sqlite3.Row, steps: dict[str, dict[int, tuple[str, str, str]]]) -> None:
+    address = Address(basis.city, "notice", Agency.GATEWAY, basis.agency)
+    sealed, notice = open_notice(row["sealed"], address=address, directory=basis.directory)
+    supervision, step = (notice.demand.id, notice.demand.step) if notice.demand is not None else ("", 0)
+    expected = (
+        sealed.eid, notice.inc, notice.id, notice.case, notice.receiver.office, notice.occasion, supervision, step,
+    )  # fmt: skip
+    names = ("eid", "inc", "notice_id", "case_id", "office", "occasion", "supervision", "step")
+    wrong = [name for name, value in zip(names, expected, strict=True) if row[name] != value]
+    book.expect(not wrong, "notice", row["eid"], f"列 {'、'.join(wrong)} 与签名的通知不符")
+    if supervision:
+        steps[supervision][step] = (notice.case, notice.receiver.office, sealed.eid)
+    book.count("notice")
