@@ -65,12 +65,13 @@ protos-current: dev-env
 	  && diff -r -x __pycache__ "$$fresh/xieban/wire" xieban/wire \
 	  && echo "generated code is current" || { echo "xieban/wire is out of date: run make proto" >&2; exit 1; }
 
-docs: dev-env ## 由代码生成 docs/errors.md 和 docs/limits.md
+docs: dev-env ## 由代码生成 docs/errors.md、docs/limits.md 和单文件核验程序
 	$(PY) -m scripts.errors_doc > docs/errors.md.new && mv docs/errors.md.new docs/errors.md
 	$(PY) -m scripts.limits_doc > docs/limits.md.new && mv docs/limits.md.new docs/limits.md
+	$(PY) -m scripts.verifier_file > verifiers/xieban_verify.py.new && mv verifiers/xieban_verify.py.new verifiers/xieban_verify.py
 
 docs-current: dev-env
-	@$(PY) -m scripts.errors_doc | diff - docs/errors.md && $(PY) -m scripts.limits_doc | diff - docs/limits.md && echo "generated docs are current" \
+	@$(PY) -m scripts.errors_doc | diff - docs/errors.md && $(PY) -m scripts.limits_doc | diff - docs/limits.md && $(PY) -m scripts.verifier_file | diff - verifiers/xieban_verify.py && echo "generated docs are current" \
 	  || { echo "generated docs are out of date: run make docs" >&2; exit 1; }
 
 lock: dev-env ## 重新锁定依赖（只升级 pyproject.toml 要求的）

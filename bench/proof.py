@@ -1,4 +1,4 @@
-"""What the supervision log costs: appending durably, proving and verifying in a log of a million entries, reading a day's log again."""
+"""What the supervision log costs: appending, proving and verifying in a log of a million entries, a day's log, a bundle off line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from services.chassis.database import Database, Transaction
 from services.gateway import log
 from services.gateway.app import MIGRATIONS
 from services.gateway.log import Note
+from xieban.log_client import LogClient
+from xieban.lookup import Purpose
 from xieban.proof import checkpoint, merkle, note, tlogproof
 from xieban.proof.checkpoint import Checkpoint, Policy
 from xieban.proof.note import Algorithm, SigningKey
+from xieban.trust import parse, pinned
+from xieban.verify.container import pack
+from xieban.verify.trustlist import Pins
+from xieban.verify.verifier import verify
 
 ORIGIN = "xieban.lanzhou/log"
 FILL = 5_000  # entries a transaction while the log is being filled
 SAMPLES = 500
+REPEATED = 50
 DAY = 100_000  # entries a busy city writes in a day
 ROWS = {
     "append_one": ("log entries/s, one a transaction, durable", ""),
@@ -102,6 +109,35 @@ async def proofs(file: Path) -> Proofs:
     for leaf, proof in zip(leaves, made, strict=True):
         tlogproof.decode(proof).verify(leaf, policy)
     return Proofs(made_in / SAMPLES, (clock.ticks() - begun) / SAMPLES, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Seconds to verify a whole bundle without any server; what is in it."""
+
+    seconds: float
+    receipts: int
+    statements: int
+    size: int
+
+
+async def offline(profile: Path, case_id: str, *, trust: bytes) -> Offline:
+    """Export a case of a running city as the committee, and verify the bundle: of a case with one receipt, the cost of one receipt.
+
+    `profile`: the committee's folder; `trust`: the file of the city's trust list, whose own roots are taken for granted.
+    """
+    clock = SystemClock()
+    first = parse(trust, pins=None).versions[0].value
+    pins = Pins(pinned(first).roots, first.threshold)
+    async with LogClient.open(profile) as client:
+        data = pack(await client.export(case_id, purpose=Purpose.INSPECTION))
+    begun = clock.ticks()
+    for _ in range(REPEATED):
+        report = verify(data, pins=pins)
+    passed = clock.ticks() - begun
+    assert report.verdict == "pass"
+    receipts = sum(len(row["facts"]) for row in report.rows)
+    return Offline(passed / REPEATED, receipts, report["canonical"].checked, len(data))
 
 
 async def reread(file: Path) -> float:

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services import ceremony
+from services.reconcile import mark
 from xieban import subjects
 from xieban.agency import PARTIES, Agency, city
 from xieban.keys import DEFAULT, PublicKey, algorithm, files
@@ -327,6 +328,7 @@ def _config(home: Home, agency: Agency, sandbox_start: datetime | None, pins: Pi
         settings["peers"] = {peer.value: f"{HOST}:{home.ports.of(peer)}" for peer in PARTIES}
     if sandbox_start is not None:
         settings["sandbox"] = {"clock": "clock", "start": sandbox_start.isoformat()}
+    mark.found(home.node(agency) / "data.mark")  # a node that never spoke; without a mark it would count as restored
     file.write_text(toml(settings), encoding="utf-8")
 
 

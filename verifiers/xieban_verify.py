@@ -1778,6 +1778,20 @@ class Reason(Enum):
         "现有数据库 {file} 比备份新：{detail}",
         "确需退回的加 --force 重做；现有数据库改名留存，不会删除",
     )
+    NODE_FENCED = Text(
+        "XB-5021",
+        Unreachable,
+        "节点正在从备份恢复，暂不办理",
+        "尚未确认本节点此前签发的全部报文（{waiting}）",
+        "待各方节点和监督网关都在线后自动恢复办理；持续不能恢复的，按 docs/operations.md 处置",
+    )
+    LOG_BEHIND = Text(
+        "XB-5022",
+        NotAllowed,
+        "程序没有启动",
+        "监督日志有 {size} 条，{witness} 已经见证过 {held} 条：数据库是从较早的备份恢复的，或者历史不同",
+        "恢复一份不少于 {held} 条的备份；没有的，不得继续签发，按 docs/operations.md 处置",
+    )
     DEFECT = Text("XB-5999", Broken, "平台内部出错", "出现未预料的情况，已记录（{trace}）", "把编号和时间告诉运维人员")
     # --- 6xxx the command line
     FILE_UNREADABLE = Text("XB-6001", InvalidInput, "命令没有执行", "文件 {file} 无法读取：{detail}", "核对路径和权限")

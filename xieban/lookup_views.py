@@ -10,10 +10,7 @@ from xieban.lookup import Purpose
 from xieban.views import time_from_pb
 from xieban.wire.v1 import oversight_pb2
 
-PURPOSES: Final = {
-    one: oversight_pb2.LookupPurpose.Value(f"LOOKUP_PURPOSE_{one.name}")
-    for one in Purpose
-}
+PURPOSES: Final = {one: oversight_pb2.LookupPurpose.Value(f"LOOKUP_PURPOSE_{one.name}") for one in Purpose}
 PURPOSES_FROM_PB: Final = {number: one for one, number in PURPOSES.items()}
 
 

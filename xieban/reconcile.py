@@ -32,11 +32,11 @@ What = Literal["handoff", "receipt", "notice", "reply"]
 
 
 class Side(StrEnum):
-    """Whose copy of a statement: its author's, its addressee's, or the gateway's register of what others say to one another."""
+    """Whose copy of a statement: its author's, its addressee's, or the gateway's archive of what others say to one another."""
 
     OUT = "out"
     IN = "in"
-    REGISTER = "register"
+    ARCHIVE = "archive"
 
 
 class Flaw(StrEnum):
@@ -82,7 +82,7 @@ class SeriesSum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     what: What
     sender: Code = msgspec.field(name="from")
     receiver: Code = msgspec.field(name="to")
-    side: Literal["out", "in", "register"]
+    side: Literal["out", "in", "archive"]
     count: Count
     root: Digest
 
@@ -199,10 +199,10 @@ def pairs(me: str, other: str) -> tuple[Pair, ...]:
         by = [Series(what, other, party) for what in said for party in PARTIES]
         to = [Series(what, party, other) for what in said for party in PARTIES]
         return (
-            *(Pair(series, Side.REGISTER, Side.OUT) for series in by),
-            *(Pair(series, Side.REGISTER, Side.IN) for series in to),
-            Pair(Series("handoff", other, me), Side.REGISTER, Side.OUT),
-            Pair(Series("reply", other, me), Side.REGISTER, Side.OUT),
+            *(Pair(series, Side.ARCHIVE, Side.OUT) for series in by),
+            *(Pair(series, Side.ARCHIVE, Side.IN) for series in to),
+            Pair(Series("handoff", other, me), Side.ARCHIVE, Side.OUT),
+            Pair(Series("reply", other, me), Side.ARCHIVE, Side.OUT),
             Pair(Series("notice", me, other), Side.OUT, Side.IN),
         )
     mine = tuple(Pair(Series(what, me, other), Side.OUT, Side.IN) for what in ("handoff", "receipt"))
@@ -215,8 +215,8 @@ def copies(series: Series) -> tuple[tuple[str, Side], ...]:
     author, addressee = (series.sender, Side.OUT), (series.receiver, Side.IN)
     if series.what == "notice":
         return author, addressee
-    register = (str(Agency.GATEWAY), Side.REGISTER)
-    return (author, register) if series.receiver == Agency.GATEWAY else (author, addressee, register)
+    archive = (str(Agency.GATEWAY), Side.ARCHIVE)
+    return (author, archive) if series.receiver == Agency.GATEWAY else (author, addressee, archive)
 
 
 def leaf(eid: str, flaw: Flaw) -> bytes:

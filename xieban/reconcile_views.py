@@ -29,7 +29,7 @@ from xieban.wire.v1 import reconcile_pb2 as pb
 MAX_ASKED: Final = 200
 MOST_DIFFERENCES: Final = 400
 SIDES: Final = {
-    Side.OUT: pb.COPY_SIDE_OUT, Side.IN: pb.COPY_SIDE_IN, Side.REGISTER: pb.COPY_SIDE_REGISTER,
+    Side.OUT: pb.COPY_SIDE_OUT, Side.IN: pb.COPY_SIDE_IN, Side.ARCHIVE: pb.COPY_SIDE_ARCHIVE,
 }  # fmt: skip
 PROBLEMS: Final = {
     Problem.MISSING: pb.DIFFERENCE_KIND_MISSING, Problem.EXTRA: pb.DIFFERENCE_KIND_EXTRA,

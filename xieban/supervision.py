@@ -148,6 +148,10 @@ DROPPED_NAMES: Final = {
     Dropped.MET_IN_TIME: "期限内已经办结，材料迟到", Dropped.RECKONED_ANEW: "期限已经变更或者撤销",
     Dropped.DUPLICATE: "与另一件督办重复", Dropped.OTHER_WAY: "已经以其他方式提醒",
 }  # fmt: skip
+LIMIT_NAMES: Final = {
+    "running": "计算中", "met": "如期办结", "overdue": "仍未办结", "late": "超期后已办结", "lapsed": "期满", "": "期限已撤销",
+}  # fmt: skip
+"""How the limit stands that a supervision is about; empty: it does not exist any more."""
 UNFOUNDED_UNLESS_LIFTED: Final = frozenset({Dropped.MET_IN_TIME, Dropped.RECKONED_ANEW})
 
 

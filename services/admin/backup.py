@@ -101,7 +101,7 @@ def _saved(file: Path, content: bytes, *, role: str) -> SavedFile:
 
 def _named(role: str, file: Path) -> str:
     """One name for each role, so that two files of one name do not meet."""
-    return f"{role}{file.suffix}"
+    return file.name if role == "seen" else f"{role}{file.suffix}"
 
 
 def _content(file: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -102,9 +103,9 @@ def _restore(chosen: argparse.Namespace) -> int:
         )
     say(f"已恢复 {done.manifest.city} {done.manifest.agency}，备份于 {done.manifest.taken_at}")
     for file in done.written:
-        say(f"  放回 {file}")
+        say(f"  放回 {os.path.normpath(file)}")
     for file in done.kept:
-        say(f"  保留原有的 {file}")
+        say(f"  保留原有的 {os.path.normpath(file)}")
     if done.aside is not None:
         say(f"  原数据库改名留存为 {done.aside}")
     for file in done.missing:

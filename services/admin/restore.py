@@ -7,7 +7,6 @@ database says that it is one (`node`: restored_from), so that the node catches u
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -182,16 +181,19 @@ def _put(file: Path, content: bytes) -> None:
 
 
 def _set_aside(database: Path, *, stamp: str) -> Path | None:
-    """The database, then what belongs to it: a write-ahead log must never meet another database."""
-    aside = database.with_name(f"{database.name}.before-{stamp}")
-    number = 1
+    """A second name for the database, so that there is one at every moment: a node that found none would begin anew.
+
+    A write-ahead log must never meet another database; one is only here when the database could not be read.
+    """
+    if not database.exists():
+        return None
+    aside, number = database.with_name(f"{database.name}.before-{stamp}"), 1
     while aside.exists():
         number += 1
         aside = database.with_name(f"{database.name}.before-{stamp}-{number}")
-    moved = False
-    for ending in ("", "-wal", "-shm"):
+    os.link(database, aside)
+    for ending in ("-wal", "-shm"):
         file = database.with_name(database.name + ending)
         if file.exists():
-            shutil.move(file, aside.with_name(aside.name + ending))
-            moved = True
-    return aside if moved else None
+            os.replace(file, aside.with_name(aside.name + ending))
+    return aside

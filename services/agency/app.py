@@ -39,6 +39,7 @@ from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer
 from services.chassis.telemetry import Telemetry
+from services.reconcile.mark import Mark
 from services.reconcile.nightly import Settings
 from services.relay import Parcel, Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
@@ -53,6 +54,8 @@ from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, lo
 
 MAX_MESSAGE = MAX_DOSSIER + MAX_MANIFEST + 64 * 1024
 MIGRATIONS = Path(__file__).parent / "migrations"
+MARK = "data.mark"
+"""Beside the database: how far it had come, and what a backup must not bring back."""
 
 
 class AgencyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,8 +110,6 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     inc = await database.write(store.incarnation)
     me = Identity(city=token, agency=agency, inc=inc, key=key)
     numbers = Numbers(*await database.read(store.last_numbers))
-    owed = await database.read(store.outbox_pending)
-    to_pull = await database.read(store.handoffs_to_pull)
 
     bus = await process.stack.enter_async_context(
         await Bus.connect(
@@ -128,6 +129,48 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     for name, target in config.peers.items():
         peers[name] = channel(target, tls=config.tls, agency=name, max_message=MAX_MESSAGE)
         process.stack.push_async_callback(peers[name].close)
+    server = RpcServer(
+        tls=config.tls,
+        guard=guard(Here(token, agency), development=config.development),
+        max_message=MAX_MESSAGE,
+        development=config.development,
+        on_fatal=process.fail,
+    )
+    policy = trust_policy(trusted.value, at=trusted.value.index)
+    listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
+    cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
+    witness = Witness(database, log=policy.log, key=cosigner, clock=clock, fence=lambda: fence.check())
+    counterparts = dict(peers)
+    if config.gateway:
+        counterparts[Agency.GATEWAY] = channel(config.gateway, tls=config.tls, agency=Agency.GATEWAY)
+        process.stack.push_async_callback(counterparts[Agency.GATEWAY].close)
+    service, reconciled = reconciling.add(
+        server.server,
+        me=me,
+        database=database,
+        directory=directory,
+        clock=clock,
+        settings=config.reconcile,
+        channels=counterparts,
+        parcels=partial(pending_parcels, me),
+        carry=relay.carry,
+        fetch=lambda entries: puller.add(entries),
+        witnessed=witness.held,
+        fence=lambda: fence.text,
+    )
+    mark = Mark(config.database.with_name(MARK))
+    process.stack.callback(mark.close)
+
+    async def opened() -> None:
+        """What a fresh process owes and waits for, once it may speak."""
+        puller.add(await database.read(store.handoffs_to_pull))
+        if me.inc > 1:
+            puller.add(await database.read(store.handoffs_without_dossier))
+        relay.carry(pending_parcels(me, await database.read(store.outbox_pending)))
+
+    fence = reconciled.fence(
+        me=me, numbers=numbers, mark=mark, archive=trusted.value.archive(), clock=clock, opened=opened
+    )
     settled = Bell()  # rung when the backlog may have shrunk
 
     def finished(rows: Sequence[Finished]) -> None:
@@ -150,34 +193,26 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         committed=committed,
         owe=issuer.owe,
         to_pull=lambda entries: puller.add(entries),
+        noted=fence.noted,
     )
     receiving, hearing, noticing = Receiving(desk), Hearing(desk), Noticing(desk)
     puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
-    puller.add(to_pull)
-    relay.carry(pending_parcels(me, owed))
-    orders = Batcher(Sending(desk).act)
-    words = Batcher(noticing.act)
+    orders = Batcher(fence.guarded(Sending(desk).act))
+    words = Batcher(fence.guarded(noticing.act))
     consumer = subjects.consumer(token, agency)
     intake = Intake(receiving=receiving, hearing=hearing, noticing=noticing, max_deliver=consumer.max_deliver)
     collector = Collector(directory=directory, clock=clock, finish=hearing.finish, linger=linger)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
     for name in peers:
-        process.tasks.create_task(puller.run(name), name=f"pull-{name}")
-    process.tasks.create_task(relay.run(), name="relay")
-    process.tasks.create_task(issuer.run(), name="issue-tickets")
-    process.tasks.create_task(collector.run(), name="collect-tickets")
+        process.tasks.create_task(fence.then(partial(puller.run, name)), name=f"pull-{name}")
+    process.tasks.create_task(fence.then(relay.run), name="relay")
+    process.tasks.create_task(fence.then(issuer.run), name="issue-tickets")
+    process.tasks.create_task(fence.then(collector.run), name="collect-tickets")
     process.tasks.create_task(orders.run(), name="orders")
     process.tasks.create_task(words.run(), name="words")
-    process.tasks.create_task(bus.consume(consumer, intake.batch), name="consume")
+    process.tasks.create_task(fence.then(partial(bus.consume, consumer, intake.batch)), name="consume")
 
-    server = RpcServer(
-        tls=config.tls,
-        guard=guard(Here(token, agency), development=config.development),
-        max_message=MAX_MESSAGE,
-        development=config.development,
-        on_fatal=process.fail,
-    )
     names = [HANDOFF_SERVICE, CASE_SERVICE, DOSSIER_SERVICE]
     handoff_pb2_grpc.add_HandoffServiceServicer_to_server(
         HandoffServicer(database=database, orders=orders, bell=bell), server.server
@@ -195,33 +230,16 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
             SandboxServicer(clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
         )
         names.append(SANDBOX_SERVICE)
-    policy = trust_policy(trusted.value, at=trusted.value.index)
-    listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
-    cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
-    witness = Witness(database, log=policy.log, key=cosigner, clock=clock)
     log_pb2_grpc.add_WitnessServiceServicer_to_server(WitnessServicer(witness), server.server)
     names.append(WITNESS_SERVICE)
-    counterparts = dict(peers)
-    if config.gateway:
-        counterparts[Agency.GATEWAY] = channel(config.gateway, tls=config.tls, agency=Agency.GATEWAY)
-        process.stack.push_async_callback(counterparts[Agency.GATEWAY].close)
-    service, reconciled = reconciling.add(
-        server.server,
-        me=me,
-        database=database,
-        directory=directory,
-        clock=clock,
-        settings=config.reconcile,
-        channels=counterparts,
-        parcels=partial(pending_parcels, me),
-        carry=relay.carry,
-        witnessed=witness.held,
-    )
     names.append(service)
-    process.tasks.create_task(reconciled.nightly.run(), name="reconcile")
+    process.tasks.create_task(fence.then(reconciled.nightly.run), name="reconcile")
     process.stack.push_async_callback(server.stop)
     process.stack.callback(bell.end)  # streams of waiting readers end first, or the server would wait for them
-    return await server.start(config.listen, services=names)
+    await fence.begin()
+    port = await server.start(config.listen, services=names)
+    process.tasks.create_task(fence.run(), name="fence")
+    return port
 
 
 def pending_parcels(me: Identity, rows: Sequence[Row]) -> list[Parcel]:

@@ -27,3 +27,10 @@ class WitnessServicer(log_pb2_grpc.WitnessServiceServicer):
             raise failure(Reason.FIELD_INVALID, field="proof", detail="一致性证明过长")
         cosigned = await self._witness.cosign(request.checkpoint, old=request.old_size, proof=list(request.proof))
         return log_pb2.CosignResponse(size=cosigned.size, cosignature=cosigned.line)
+
+    async def Remember(
+        self, request: log_pb2.RememberRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> log_pb2.RememberResponse:
+        if len(request.proof) > 2 * MAX_HASHES:
+            raise failure(Reason.FIELD_INVALID, field="proof", detail="一致性证明过长")
+        return log_pb2.RememberResponse(size=await self._witness.remember(request.note, proof=list(request.proof)))

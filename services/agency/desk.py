@@ -43,7 +43,7 @@ class Desk:
     """One agency's desk over its database, and where its work goes after a commit.
 
     `carry` takes parcels to publish, `finished` outbox rows (eid, audience) that are, `committed` rings for readers, `owe` notes
-    that an agency be told what is held here, `to_pull` takes handoffs whose dossier is wanted.
+    that an agency be told what is held here, `to_pull` takes handoffs whose dossier is wanted, `noted` how far the numbers have come.
     """
 
     me: Identity
@@ -57,6 +57,7 @@ class Desk:
     committed: Callable[[], None]
     owe: Callable[[str, Sequence[str]], None]
     to_pull: Callable[[Sequence[Entry]], None]
+    noted: Callable[[int, int], None] = lambda handoff, event: None
     tables: Table = field(default_factory=table)
 
     def work(self) -> Work:
@@ -65,6 +66,7 @@ class Desk:
 
     def done(self, work: Work, parcels: Sequence[Parcel]) -> None:
         """After the commit: hand on what it produced."""
+        self.noted(*work.reached)
         self.carry(parcels)
         if work.finished:
             self.finished(work.finished)

@@ -97,9 +97,10 @@ class Puller:
     def add(self, entries: Iterable[Entry]) -> None:
         """Queue delivered handoffs."""
         for entry in entries:
-            if entry.from_agency in self._waiting:
-                self._waiting[entry.from_agency].setdefault(entry.eid, entry)
-                self._wakes[entry.from_agency].set()
+            peer = entry.from_agency if entry.box == "in" else entry.to_agency  # our own, lost, is with its receiver
+            if peer in self._waiting:
+                self._waiting[peer].setdefault(entry.eid, entry)
+                self._wakes[peer].set()
 
     def unfinished(self) -> int:
         return sum(len(queue) for queue in self._waiting.values())
@@ -153,7 +154,9 @@ class Puller:
 
 
 def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str, dossier_pb2.PackedDossier]:
-    return _held(tx, eids=store.handoffs_sent_to(tx, eids, agency=agency))
+    """What was sent to that agency, and what it sent itself: its author gets it back after a restore."""
+    own = store.handoffs_received_from(tx, eids, agency=agency)
+    return _held(tx, eids=[*store.handoffs_sent_to(tx, eids, agency=agency), *own])
 
 
 def _held(tx: Transaction, *, eids: Sequence[str]) -> dict[str, dossier_pb2.PackedDossier]:

@@ -62,7 +62,7 @@ class Hearing:
             if sealed.eid not in known:
                 known.add(sealed.eid)
                 work.receipt_heard(sealed.eid, receipt.sender.agency, arrival.trace, arrival.data)
-                self._hear(work, sealed.eid, receipt)
+            self._hear(work, sealed.eid, receipt)  # said again, it is the word that a row opened again waits for
         parcels = work.flush(tx)
         faults.point("S4")
         return work, parcels

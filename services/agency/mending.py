@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from services.agency import store
-from services.agency.store import FactRow
+from services.agency.store import Entry, FactRow
 from services.chassis.database import Database, Row, Transaction, placeholders
 from services.reconcile.asking import Counterpart
 from services.relay import Parcel
@@ -33,7 +33,7 @@ _OURS: Final = """
 
 
 class Mending:
-    """`parcels` makes what the relay carries out of unfinished outbox rows."""
+    """`parcels` makes what the relay carries out of unfinished outbox rows, `fetch` takes handoffs whose dossier is wanted."""
 
     def __init__(
         self,
@@ -43,7 +43,9 @@ class Mending:
         counterparts: Mapping[str, Counterpart],
         parcels: Callable[[Sequence[Row]], list[Parcel]],
         carry: Callable[[Sequence[Parcel]], None],
+        fetch: Callable[[Sequence[Entry]], None],
     ) -> None:
+        self._fetch = fetch
         self._database = database
         self._me = str(agency)
         self._counterparts = counterparts
@@ -54,6 +56,7 @@ class Mending:
         """Begin to put right what can be; `eid@node` of each that was begun."""
         begun: set[str] = set()
         broken: list[str] = []
+        bare: list[str] = []
         lacking: dict[str, list[str]] = defaultdict(list)
         ours: dict[str, list[str]] = defaultdict(list)
         for one in differences:
@@ -63,6 +66,12 @@ class Mending:
                 lacking[one.series.sender].append(one.eid)
             elif one.at == self._me and one.flaw is Flaw.EFFECT and one.series.what == "receipt":
                 broken.append(one.eid)
+            elif one.at == self._me and one.flaw is Flaw.EFFECT and one.series.what == "handoff":
+                bare.append(one.eid)
+        for eid in bare:
+            held = await self._database.read(partial(_handoff, eid=eid))
+            self._fetch(held)
+            begun |= {f"{one.eid}@{self._me}" for one in held}
         for eid in broken:
             if await self._database.write(partial(_state_again, eid=eid)):
                 begun.add(f"{eid}@{self._me}")
@@ -112,6 +121,12 @@ def _reopen(tx: Transaction, *, audience: str, eids: Sequence[str]) -> list[Row]
     tx.many(*store.outbox_reopen(rows))
     open_again = {row[0] for row in rows}
     return [row for row in store.outbox_pending(tx) if row["eid"] in open_again]
+
+
+def _handoff(tx: Transaction, *, eid: str) -> list[Entry]:
+    """Its entry in either box: of one between our own offices the receiving one is asked about."""
+    found = store.handoffs(tx, [eid], box="in") or store.handoffs(tx, [eid], box="out")
+    return list(found.values())
 
 
 def _state_again(tx: Transaction, *, eid: str) -> bool:

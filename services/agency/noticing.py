@@ -27,7 +27,7 @@ from xieban.notice import NOTICE_VERSION, SCOPE, Demand, Notice, Occasion, Reply
 from xieban.seal import Directory
 from xieban.statement import open_notice, seal_reply
 from xieban.subjects import parse
-from xieban.supervision import OPEN, Act, Cause, Measure, State, officer, step, supervision_id
+from xieban.supervision import OPEN, Act, Cause, Measure, State, heard, officer, step, supervision_id
 
 DEMANDS = frozenset({Occasion.ISSUED, Occasion.RETURNED, Occasion.ESCALATED, Occasion.RESTORED})
 
@@ -88,7 +88,6 @@ class Noticing:
         at = micros(self._desk.clock.now())
         known = notices.known(tx, [eid for _, eid, _ in opened])
         names = notices.received_as(tx, {notice.id for _, _, notice in opened})
-        matters = notices.matters(tx, {notice.demand.id for _, _, notice in opened if notice.demand is not None})
         rows: list[tuple[str, Notice, bytes]] = []
         refusals = [(digest_of(a.data), a.subject, error.reason.name, at) for a, error in refused]
         held: list[str] = []
@@ -101,10 +100,9 @@ class Noticing:
                 continue
             known.add(eid)
             rows.append((eid, notice, arrival.data))
-            if notice.demand is not None:
-                matters[notice.demand.id] = told(matters.get(notice.demand.id), notice, notice.demand, eid=eid)
         tx.many(*notices.insert(rows, at=at))
-        tx.many(*notices.matters_put(list(matters.values())))
+        touched = sorted({notice.demand.id for _, notice, _ in rows if notice.demand is not None})
+        tx.many(*notices.matters_put([_matter(tx, supervision) for supervision in touched]))
         tx.many(*store.refused_insert(refusals))
         faults.point("R1")
         return held
@@ -165,7 +163,7 @@ class Noticing:
         )
         sealed = seal_reply(reply, me.key)
         data = sealed_to_bytes(sealed)
-        after = replace(matter, state=state, reply_by=matter.reply_by if state in OPEN else "")
+        after = _replied(matter, state)
         tx.many(*notices.matters_put([after]))
         tx.many(*notices.replies_insert([(sealed.eid, matter.supervision, data)]))
         tx.many(*store.outbox_insert([(sealed.eid, Agency.GATEWAY, "reply", Agency.GATEWAY)]))
@@ -179,26 +177,38 @@ class Noticing:
         return after, [parcel]
 
 
-def told(before: Matter | None, notice: Notice, demand: Demand, *, eid: str) -> Matter:
-    """The matter after a notice, in whatever order they come: the newest step tells how it stands.
+def matter_of(told: Sequence[tuple[str, Notice]], replies: Sequence[Reply]) -> Matter:
+    """What the notices (eid, notice) of one supervision and our replies add up to, whatever the order in which notices came.
 
-    What the gateway knew when it wrote may be older than our own reply, so only an officer's verdict takes an explanation back; an
-    escalation by time that crossed it on the way does not.
+    Notices are gone through in the order of their steps, each reply after the demand it answers. What the gateway knew when it wrote may be
+    older than our reply, so only an officer's verdict takes an explanation back; an escalation by time that crossed it does not.
     """
-    if before is None:
+    matter: Matter | None = None
+    for eid, notice in sorted(told, key=lambda row: row[1].demand.step if row[1].demand is not None else 0):
+        if notice.demand is not None:
+            matter = _next(matter, notice, notice.demand, eid=eid)
+            for reply in replies:
+                if reply.of == eid:
+                    matter = _replied(matter, heard(matter.state, Act(reply.act), of_latest=True))
+    assert matter is not None
+    return matter
+
+
+def _matter(tx: Transaction, supervision: str) -> Matter:
+    held = [(one.eid, one.notice) for one in notices.of_supervision(tx, supervision)]
+    return matter_of(held, [reply for _, reply in notices.replies(tx, supervision)])
+
+
+def _next(before: Matter | None, notice: Notice, demand: Demand, *, eid: str) -> Matter:
+    occasion = notice.occasion
+    if before is None or occasion in (Occasion.RETURNED, Occasion.CLOSED):
         state = demand.state
-    elif demand.step <= before.step:
-        return before
-    elif notice.occasion in (Occasion.RETURNED, Occasion.CLOSED):
-        state = demand.state
-    elif notice.occasion is Occasion.ESCALATED and (demand.by or before.state in OPEN):
+    elif occasion is Occasion.ESCALATED and (demand.by or before.state in OPEN):
         state = State.ESCALATED
     else:
         state = before.state
-    asks = notice.occasion in DEMANDS and bool(demand.reply_by)
-    lifted = notice.occasion is Occasion.LIFTED or (
-        before is not None and before.lifted and notice.occasion is not Occasion.RESTORED
-    )
+    lifted = occasion is Occasion.LIFTED or (before is not None and before.lifted and occasion is not Occasion.RESTORED)
+    asks = occasion in DEMANDS and bool(demand.reply_by)
     return Matter(
         supervision=demand.id,
         case_id=notice.case,
@@ -211,6 +221,10 @@ def told(before: Matter | None, notice: Notice, demand: Demand, *, eid: str) -> 
         lifted=lifted,
         demanded=eid if asks or before is None else before.demanded,
     )
+
+
+def _replied(matter: Matter, state: State) -> Matter:
+    return replace(matter, state=state, reply_by=matter.reply_by if state in OPEN else "")
 
 
 def _checked(word: Word) -> Word | XiebanError:

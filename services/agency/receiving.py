@@ -58,6 +58,7 @@ class Receiving:
         opened += [(arrival, *value) for arrival, value in again]
         work, parcels = await self._desk.database.write(lambda tx: self._receive(tx, opened, refused))
         self._desk.done(work, parcels)
+        self._desk.to_pull(work.lost_dossiers)
         self._desk.to_pull(
             [e for e in work.entries.values() if e.box == "in" and e.state is State.DELIVERED and not e.parked]
         )
@@ -71,6 +72,7 @@ class Receiving:
     ) -> tuple[Work, list[Parcel]]:
         work = self._desk.work()
         self._load_for_receive(tx, work, opened)
+        stated = store.facts(tx, {sealed.eid for _, sealed, _ in opened}) if work.me.inc > 1 else {}
         identities = store.handoffs_received_as(tx, {header.id for _, _, header in opened})
         digests = {_eid_of(arrival.data) or digest_of(arrival.data) for arrival, _ in refused}
         told = store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
@@ -85,6 +87,9 @@ class Receiving:
                 self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
             elif sealed.eid in lost:
                 self._retake(work, arrival, sealed, header, stated=lost[sealed.eid])
+            elif stated.get(sealed.eid):
+                self._recover(work, arrival, sealed, header, stated=stated[sealed.eid])
+                again.append(sealed.eid)
             else:
                 self._take(work, arrival, sealed, header)
         for arrival, reason in refused:
@@ -142,6 +147,24 @@ class Receiving:
         work.entry_add(entry)
         if entry.state is State.SENT:
             work.state_own(entry, fact(work, entry.eid, "delivered"))
+
+    def _recover(self, work: Work, arrival: Arrival, sealed: Sealed, header: Header, *, stated: list[FactRow]) -> None:
+        """Take in one that we had before a restore: what we stated of it came back first, and nothing is stated again."""
+        entry = entry_of(header, sealed, box="in", state=State.SENT, client_ref="", trace=arrival.trace)
+        key: LaneKey = (entry.case_id, entry.from_agency, entry.to_agency, "in")
+        admitted = all(row.fact.kind != "rejected" for row in stated)
+        known = work.cases.get(entry.case_id)
+        state = CaseState(stage=header.case.stage, returns=known.state.returns if known is not None else 0)
+        if known is None or (admitted and entry.from_agency != entry.to_agency):
+            kind = self._desk.tables.kind(header.kind)
+            work.case_put(entry.case_id, advance(state, kind, on="sent", outcome=entry.outcome))
+        work.entry_add(entry)
+        if header.lane.seq > work.lanes.get(key, (0, ""))[0]:
+            work.lane_put(key, header.lane.seq, entry.eid)
+        for row in stated:
+            work.recall(entry, row.fact, admitted=admitted)
+        if any(row.fact.kind == "complete" for row in stated):
+            work.lost_dossiers.append(entry)
 
     def _enter(self, work: Work, entry: Entry, header: Header) -> None:
         """The next handoff of its lane: check it as if we had written it, then let it act on the case."""
@@ -274,10 +297,17 @@ class Receiving:
         referred = {eid for e in known.values() if e.kind == WITHDRAWAL for eid in header_of(e).re}
         work.entries |= {(eid, "in"): e for eid, e in store.handoffs(tx, referred, box="in").items()}
         work.cases = store.cases(tx, {entry.case_id for entry in known.values()})
+        own = store.handoffs(tx, [item.eid for item in pulled if item.eid not in known], box="out")
+        named: list[tuple[str, str]] = []
         for item in pulled:
             entry = work.entries.get((item.eid, "in"))
             if entry is not None and entry.state is State.DELIVERED:
                 self._complete(work, entry, item)
+            elif item.packed is not None and (entry is not None or item.eid in own):
+                work.dossier_add(item.eid, item.packed)  # had once, lost, and fetched again
+                named += _number(own.get(item.eid), item)
+        tx.many(*store.client_refs_recall(named))
+        tx.many(*store.handoffs_name(named))
         parcels = work.flush(tx)
         faults.point("R4")
         return work, parcels
@@ -335,6 +365,15 @@ def _lost(tx: Transaction, work: Work, opened: Sequence[tuple[Arrival, Sealed, H
         if canonical.read(stored_payload(data), Header).lane.prev == places[place]:
             lost.append(places[place])
     return store.facts(tx, lost)
+
+
+def _number(entry: Entry | None, item: Pulled) -> list[tuple[str, str]]:
+    """The document number of a handoff of ours, if its dossier tells it and its header agrees."""
+    if entry is None or entry.client_ref or item.packed is None or item.manifest is None:
+        return []
+    number = item.manifest.document.number
+    hashed = hashlib.sha256(item.packed.salt + number.encode()).hexdigest()
+    return [(number, entry.eid)] if number and hashed == header_of(entry).client_ref_hash else []
 
 
 def digest_of(data: bytes) -> str:

@@ -8,13 +8,17 @@ from datetime import timedelta
 
 import grpc.aio
 
+from services.agency.fence import Fence
 from services.agency.holdings import AgencyHoldings
 from services.agency.mending import Mending
-from services.agency.work import Identity
+from services.agency.recovery import Recovery
+from services.agency.store import Entry
+from services.agency.work import Identity, Numbers
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.database import Database, Row
 from services.reconcile.asking import Counterpart
 from services.reconcile.comparing import Comparer, Run
+from services.reconcile.mark import Mark
 from services.reconcile.nightly import Nightly, Settings
 from services.reconcile.servicer import SERVICE, ReconcileServicer
 from services.reconcile.shelf import Inventory
@@ -32,6 +36,25 @@ class Reconciling:
     inventory: Inventory
     counterparts: Mapping[str, Counterpart]
 
+    def fence(
+        self,
+        *,
+        me: Identity,
+        numbers: Numbers,
+        mark: Mark,
+        archive: Directory,
+        clock: Clock,
+        opened: Callable[[], Awaitable[None]],
+    ) -> Fence:
+        """The restore fence of this node. `archive` also knows keys that do not count any more."""
+        database = self.inventory.database
+        recovery = Recovery(
+            database, me, numbers, clock, archive, self.inventory, self.comparer, self.counterparts
+        )  # fmt: skip
+        return Fence(
+            database, me, numbers, mark, clock, self.inventory, self.comparer, self.counterparts, recovery, opened
+        )  # fmt: skip
+
 
 def add(
     server: grpc.aio.Server,
@@ -44,6 +67,7 @@ def add(
     channels: Mapping[str, grpc.aio.Channel],
     parcels: Callable[[Sequence[Row]], list[Parcel]],
     carry: Callable[[Sequence[Parcel]], None],
+    fetch: Callable[[Sequence[Entry]], None],
     witnessed: Callable[[], Awaitable[bytes]],
     fence: Callable[[], str] = lambda: "",
 ) -> tuple[str, Reconciling]:
@@ -58,7 +82,7 @@ def add(
         directory=directory,
         grace=timedelta(minutes=settings.checked().grace),
     )
-    mending = Mending(database, agency=me.agency, counterparts=counterparts, parcels=parcels, carry=carry)
+    mending = Mending(database, agency=me.agency, counterparts=counterparts, parcels=parcels, carry=carry, fetch=fetch)
     run = Run(comparer, mend=mending.mend)
     servicer = ReconcileServicer(
         city=me.city,

@@ -94,6 +94,19 @@ def handoffs_sent_to(tx: Transaction, eids: Sequence[str], *, agency: str) -> li
     return [row["eid"] for row in tx.all(sql, (agency, *eids))]
 
 
+def handoffs_received_from(tx: Transaction, eids: Sequence[str], *, agency: str) -> list[str]:
+    """Which of these that agency has sent to us."""
+    sql = f"SELECT eid FROM handoff WHERE box = 'in' AND from_agency = ? AND eid IN ({placeholders(len(eids))})"
+    return [row["eid"] for row in tx.all(sql, (agency, *eids))]
+
+
+def handoffs_without_dossier(tx: Transaction) -> list[Entry]:
+    """Sent handoffs whose dossier is not here: a restore has lost it."""
+    columns = ", ".join(f"handoff.{name}" for name in _COLUMNS)
+    sql = f"SELECT {columns} FROM handoff LEFT JOIN dossier ON dossier.eid = handoff.eid WHERE box = 'out' AND salt IS NULL"
+    return [_entry(row) for row in tx.all(sql)]
+
+
 def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
     """Eids of received handoffs by (agency, incarnation, handoff id): the identity that may have one content only."""
     wanted = list(ids)
@@ -253,6 +266,16 @@ def client_refs(tx: Transaction, refs: Iterable[str]) -> dict[str, tuple[str, st
         return {}
     sql = f"SELECT * FROM client_ref WHERE client_ref IN ({placeholders(len(wanted))})"
     return {row["client_ref"]: (row["digest"], row["eid"]) for row in tx.all(sql, wanted)}
+
+
+def client_refs_recall(rows: Sequence[tuple[str, str]]) -> Statement:
+    """Rows of (client_ref, eid): a document number that a restore had lost; what was handed in under it is not known any more."""
+    return ("INSERT INTO client_ref (client_ref, digest, eid) VALUES (?, '', ?) ON CONFLICT DO NOTHING", rows)
+
+
+def handoffs_name(rows: Sequence[tuple[str, str]]) -> Statement:
+    """Rows of (client_ref, eid) for sent handoffs whose document number was not known."""
+    return ("UPDATE handoff SET client_ref = ? WHERE eid = ? AND box = 'out' AND client_ref = ''", rows)
 
 
 def client_refs_insert(rows: Sequence[tuple[str, str, str]]) -> Statement:

@@ -27,9 +27,9 @@ from xieban.statement import seal_receipt
 CAME_TO_NOTHING = frozenset({State.RETURNED, State.REJECTED, State.WITHDRAWN})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
-    """Who this node is and with what it seals."""
+    """Who this node is and with what it seals. `inc` is raised once, when the node opens after a restore."""
 
     city: str
     agency: Agency
@@ -56,6 +56,7 @@ class Work:
     lanes: dict[LaneKey, tuple[int, str]] = field(default_factory=dict)
     entries: dict[tuple[str, Box], Entry] = field(default_factory=dict)
     finished: list[tuple[str, str]] = field(default_factory=list)
+    lost_dossiers: list[Entry] = field(default_factory=list)
     _cases_changed: set[str] = field(default_factory=set)
     _lanes_changed: set[LaneKey] = field(default_factory=set)
     _added: list[Entry] = field(default_factory=list)
@@ -120,6 +121,10 @@ class Work:
         What was not `admitted` never had an effect on its case, so there is none to take back.
         """
         self._own_facts.setdefault(entry.from_agency, []).append((fact, entry.trace))
+        self._climb(entry, fact, admitted=admitted)
+
+    def recall(self, entry: Entry, fact: Fact, *, admitted: bool = True) -> None:
+        """Let a fact that was stated before a restore move the handoff again; it is sealed already."""
         self._climb(entry, fact, admitted=admitted)
 
     def tell(self, agency: str, fact: Fact, trace: str) -> None:
@@ -187,6 +192,11 @@ class Work:
             moved = retreat(case.state, kind, stage=entry.stage, outcome=entry.outcome)
         if moved != case.state:
             self.case_put(entry.case_id, moved)
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """The highest numbers of a handoff and of an event given here; 0 where there was none."""
+        return max((one.seq for one in self._added), default=0), max((one[0] for one in self._events), default=0)
 
     @property
     def told(self) -> bool:

@@ -22,8 +22,9 @@ from services.chassis.lock import alone
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.telemetry import Telemetry
 from services.gateway import reconciling, servicer
-from services.gateway.checkpoints import Ask, Checkpoints
+from services.gateway.checkpoints import Ask, Checkpoints, Remind
 from services.gateway.exporting import City, Exporter
+from services.gateway.fence import LogFence
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
 from services.gateway.ladder import Ladder
@@ -44,7 +45,9 @@ from services.gateway.targets import LONGEST_NAME, Target
 from services.gateway.watch import Watch
 from services.gateway.web.app import pages
 from services.gateway.web.server import serve_pages
-from services.gateway.witnesses import witness_at
+from services.gateway.witnesses import reminder_at, witness_at
+from services.reconcile.asking import Counterpart
+from services.reconcile.mark import Mark
 from services.reconcile.nightly import Settings
 from services.relay import Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Issuer
@@ -53,7 +56,7 @@ from services.trusted import load as load_trust
 from services.trusted import read as read_trust
 from xieban import subjects
 from xieban.agency import Agency, city
-from xieban.errors import Reason, failure
+from xieban.errors import Reason, XiebanError, failure
 from xieban.procedure import table
 from xieban.supervision import Terms
 from xieban.timelimits import RULES, Calendar, read_overlay
@@ -62,6 +65,8 @@ from xieban.trust import witness_name
 from xieban.wire.v1 import log_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+MARK = "data.mark"
+"""Beside the database: how far the log was signed, and what a backup must not bring back."""
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +143,22 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     process.stack.enter_context(alone(config.database))
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
+    policy = trust_policy(trusted.value, at=trusted.value.index)
+    asks: dict[str, Ask] = {}
+    reminders: dict[str, Remind] = {}
+    ways: dict[str, grpc.aio.Channel] = {}
+    for name, target in config.witnesses.items():
+        way = ways[name] = channel(target, tls=config.tls, agency=name)
+        process.stack.push_async_callback(way.close)
+        asks[witness_name(place.token, name)] = witness_at(way)
+        reminders[witness_name(place.token, name)] = reminder_at(way)
+    mark = Mark(config.database.with_name(MARK))
+    process.stack.callback(mark.close)
+    seen_by = {name: Counterpart(name, way) for name, way in ways.items()}
+    fence = LogFence(database, policy=policy, counterparts=seen_by, mark=mark, clock=clock)
+    await fence.begin()
     inc = await database.write(incarnation)
+
     targets = _targets(config)
     desk = Desk(Author(city=place.token, inc=inc, key=key, rules=rules), targets=targets)
     follower = Follower(reckoner, ladder, desk)
@@ -202,15 +222,26 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     names += supervision_servicer.add(
         server.server, reading=supervisions, cases=reading, lookups=lookups, orders=orders, clock=clock
     )
-    policy = trust_policy(trusted.value, at=trusted.value.index)
-    asks: dict[str, Ask] = {}
-    ways: dict[str, grpc.aio.Channel] = {}
-    for name, target in config.witnesses.items():
-        way = ways[name] = channel(target, tls=config.tls, agency=name)
-        process.stack.push_async_callback(way.close)
-        asks[witness_name(place.token, name)] = witness_at(way)
     log_key = note_key(config.log_key, listed=policy.log, value=trusted.value)
-    gathering = Checkpoints(database, key=log_key, policy=policy, witnesses=asks, clock=clock)
+
+    async def behind(name: str) -> None:
+        """A witness says it has seen more: if the log's own signature is on it, this is not that log any more."""
+        try:
+            await fence.ask(name.rpartition("/")[2])
+        except XiebanError as error:
+            process.fail(error)
+
+    gathering = Checkpoints(
+        database,
+        key=log_key,
+        policy=policy,
+        witnesses=asks,
+        clock=clock,
+        remind=reminders,
+        cleared=fence.cleared,
+        signed=fence.signed,
+        behind=behind,
+    )
     process.tasks.create_task(gathering.run(), name="checkpoints")
     trust = read_trust(config.trust)
     held = City(

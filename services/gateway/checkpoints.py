@@ -35,6 +35,14 @@ Ask = Callable[[int, Sequence[bytes], bytes], Awaitable[tuple[int, str]]]
 """Asks one witness: (size it is believed to hold, consistency proof, signed checkpoint) -> (size it holds, cosignature line or '')."""
 
 
+Remind = Callable[[bytes, Sequence[bytes]], Awaitable[int]]
+"""Shows one witness its own newest cosignature: (note or nothing, consistency proof from what it holds) -> size it holds then."""
+
+
+async def _cleared() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A checkpoint and its note as signed by the log."""
@@ -47,8 +55,24 @@ class Checkpoints:
     """One for the gateway. `witnesses` by the name of their keys in `policy`."""
 
     def __init__(
-        self, database: Database, *, key: SigningKey, policy: Policy, witnesses: Mapping[str, Ask], clock: Clock
+        self,
+        database: Database,
+        *,
+        key: SigningKey,
+        policy: Policy,
+        witnesses: Mapping[str, Ask],
+        clock: Clock,
+        remind: Mapping[str, Remind] | None = None,
+        cleared: Callable[[], Awaitable[bool]] = _cleared,
+        signed: Callable[[int], None] = lambda size: None,
+        behind: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """`cleared`: whether anything may be signed yet; `signed` is told each size that was; `behind` is told of a witness that says
+        it has seen more than is here."""
+        self._remind = dict(remind or {})
+        self._cleared = cleared
+        self._told = signed
+        self._behind = behind
         self._database = database
         self._key = key
         self._policy = policy
@@ -81,9 +105,12 @@ class Checkpoints:
             await self._round()
 
     async def _round(self) -> None:
+        if not await self._cleared():
+            return
         signed = await self._database.write(self._sign)
         if signed is None:
             return
+        self._told(signed.size)
         faults.point("G3")
         idle = self._clock.ticks() - self._asked_at >= IDLE
         if signed.size == self._asked_size and not idle and set(self._held.values()) == {signed.size}:
@@ -139,9 +166,22 @@ class Checkpoints:
                 return line
             if held > signed.size:
                 logger.critical("a witness has seen more of the log than is here", extra={"agency": name})
+                if self._behind is not None:
+                    await self._behind(name)
                 return ""
-            self._held[name] = held
+            self._held[name] = await self._reminded(name, held)
         return ""
+
+    async def _reminded(self, name: str, held: int) -> int:
+        """Show a witness that holds less than it has cosigned, or did not cosign what it could, what it cosigned last."""
+        if name not in self._remind:
+            return held
+        found = await self._database.read(partial(newest_of, witness=name, after=held))
+        if found is None:
+            return await self._remind[name](b"", [])
+        size, data = found
+        proof = await self._database.read(partial(log.consistency, old=held, new=size))
+        return await self._remind[name](data, proof)
 
     def _verified(self, name: str, line: str, signed: Signed) -> int:
         """The time of a cosignature by `name`. Errors: PROOF_MALFORMED, SEAL_INVALID, QUORUM_NOT_MET."""
@@ -160,6 +200,16 @@ class Checkpoints:
         known = tx.one("SELECT position FROM log_entry WHERE kind = 'WITNESS_REFUSED' AND detail = ?", (name,))
         if known is None:
             log.append(tx, [Note("WITNESS_REFUSED", detail=name)], at=micros(self._clock.now()))
+
+
+def newest_of(tx: Transaction, *, witness: str, after: int) -> tuple[int, bytes] | None:
+    """The newest checkpoint beyond a size that a witness has cosigned, with that cosignature alone."""
+    row = tx.one(
+        "SELECT c.size, c.note, s.line FROM log_cosignature s JOIN log_checkpoint c ON c.size = s.size"
+        " WHERE s.witness = ? AND s.size > ? ORDER BY s.size DESC, s.signed_at DESC LIMIT 1",
+        (witness, after),
+    )
+    return None if row is None else (row["size"], row["note"] + row["line"].encode())
 
 
 def newest(tx: Transaction, *, threshold: int) -> bytes | None:

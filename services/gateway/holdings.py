@@ -12,7 +12,7 @@ from services.reconcile.shelf import Shelf, brief
 from xieban.reconcile import Flaw, Series, Side, Standing, What
 
 SHELVES: Final = (
-    Shelf("handoff", Side.REGISTER), Shelf("receipt", Side.REGISTER), Shelf("reply", Side.REGISTER),
+    Shelf("handoff", Side.ARCHIVE), Shelf("receipt", Side.ARCHIVE), Shelf("reply", Side.ARCHIVE),
     Shelf("notice", Side.OUT),
 )  # fmt: skip
 _TYPES: Final[dict[str, What]] = {"header": "handoff", "receipt": "receipt", "reply": "reply", "notice": "notice"}
@@ -63,7 +63,7 @@ class GatewayHoldings:
 
 def _standing(row: Row) -> Standing:
     what, told = _TYPES[row["type"]], brief(row["eid"], row["sealed"])
-    side = Side.OUT if what == "notice" else Side.REGISTER
+    side = Side.OUT if what == "notice" else Side.ARCHIVE
     if told is None:
         series = Series(what, row["from_agency"] or row["agency"], row["to_agency"] or "")
         return Standing(eid=row["eid"], series=series, side=side, flaw=Flaw.BYTES, case_id=row["case_id"] or "")

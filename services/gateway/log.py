@@ -98,6 +98,11 @@ def told(transaction: Transaction, eids: Collection[str]) -> set[tuple[str, str]
     return {(row["kind"], row["eid"]) for row in rows if row["kind"] in OF_HANDOFFS}
 
 
+def frontier_at(transaction: Transaction, count: int) -> Frontier:
+    """The right edge of the tree of the first `count` entries."""
+    return Frontier.load(count, hashes(transaction, count))
+
+
 def frontier(transaction: Transaction) -> Frontier:
     """The right edge of the tree as it stands."""
     count = size(transaction)

@@ -48,7 +48,9 @@ async def recalculate(database: Database, follower: Follower, *, clock: Clock) -
 
 
 def _calendar_noted(transaction: Transaction, *, version: str) -> None:
-    sql = "INSERT INTO node (name, value) VALUES ('calendar', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    sql = (
+        "INSERT INTO node (name, value) VALUES ('calendar', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    )
     transaction.run(sql, (version,))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import grpc.aio
 
-from services.gateway.checkpoints import PATIENCE, Ask
+from services.gateway.checkpoints import PATIENCE, Ask, Remind
 from xieban.rpcstatus import error_from_rpc
 from xieban.wire.v1 import log_pb2, log_pb2_grpc
 
@@ -24,3 +24,17 @@ def witness_at(channel: grpc.aio.Channel) -> Ask:
         return answer.size, answer.cosignature
 
     return ask
+
+
+def reminder_at(channel: grpc.aio.Channel) -> Remind:
+    """Shows the witness behind `channel` its own cosignature. Errors: as for `witness_at`."""
+    stub = log_pb2_grpc.WitnessServiceStub(channel)
+
+    async def remind(note: bytes, proof: Sequence[bytes]) -> int:
+        try:
+            answer = await stub.Remember(log_pb2.RememberRequest(note=note, proof=proof), timeout=PATIENCE)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
+        return int(answer.size)
+
+    return remind

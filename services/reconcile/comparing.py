@@ -82,6 +82,7 @@ class Comparer:
         clock = self._inventory.clock
         begin, window = clock.ticks(), Window(since=since, until=micros(clock.now()))
         found = _Found()
+        await self._inventory.of(window, anew=True)
         async with asyncio.TaskGroup() as tasks:
             for counterpart in self._counterparts.values():
                 tasks.create_task(self._compare(counterpart, window, found))

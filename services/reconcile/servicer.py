@@ -78,7 +78,7 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
 
     async def Summarize(self, request: pb.SummarizeRequest, context: Context) -> pb.SummarizeResponse:
         peer, window = caller(context), window_from_pb(request.window)
-        leaves = await self._inventory.of(window)
+        leaves = await self._inventory.of(window, anew=True)
         series = []
         for pair in pairs(self._agency, peer.agency):
             one, held = pair.series, leaves.get((pair.series, pair.mine), [])

@@ -118,11 +118,11 @@ class Inventory:
     agency: Agency
     _stocks: dict[Window, _Stock] = field(default_factory=dict)
 
-    async def of(self, window: Window) -> dict[tuple[Series, Side], list[bytes]]:
-        """Leaves in order by series and side; read anew when what is there is older than a minute."""
+    async def of(self, window: Window, *, anew: bool = False) -> dict[tuple[Series, Side], list[bytes]]:
+        """Leaves in order by series and side. Who begins to compare has them read `anew`; who goes on takes what there is."""
         now = self.clock.ticks()
         known = self._stocks.get(window)
-        if known is None or now - known.made_at > FRESH:
+        if anew or known is None or now - known.made_at > FRESH:
             known = self._stocks[window] = _Stock(await self._read(window), now)
             for old in sorted(self._stocks, key=lambda one: self._stocks[one].made_at)[:-MOST]:
                 del self._stocks[old]

@@ -116,7 +116,7 @@ def test_an_act_of_the_header_that_starts_the_limit_counts_as_its_start() -> Non
 
 
 def test_an_approved_extension_of_custody_says_how_much_and_by_whom() -> None:
-    kind = {"kind": "custody_extension_decision"}
+    kind: dict[str, Any] = {"kind": "custody_extension_decision"}
     check(add("upper_procuratorate", person="P1"), **kind, outcome="approved")
     check(**kind, outcome="not_approved")
     for clocks in (
@@ -131,7 +131,7 @@ def test_an_approved_extension_of_custody_says_how_much_and_by_whom() -> None:
 
 def test_an_act_of_the_person_counts_as_the_start_of_the_person_s_limit() -> None:
     arrested = Act(what="arrested", at=MARCH_2, person="P1", custody=True, derived=False)
-    receipt = {"kind": "arrest_execution_receipt", "outcome": "executed", "acts": (arrested,)}
+    receipt: dict[str, Any] = {"kind": "arrest_execution_receipt", "outcome": "executed", "acts": (arrested,)}
     check(add("upper_procuratorate", person="P1", day=61), **receipt)
     with pytest.raises(NotAllowed, match="XB-4007"):
         check(add("upper_procuratorate", person="P1", day=70), **receipt)

@@ -14,7 +14,9 @@ FIELDS = frozenset(
     [
         "act",
         "agency",
+        "algorithm",
         "article",
+        "at",
         "begin",
         "by",
         "calendar",
@@ -33,29 +35,39 @@ FIELDS = frozenset(
         "file",
         "granted",
         "handoff",
+        "held",
         "identity",
+        "index",
         "item",
         "keyid",
         "kind",
         "limit",
         "line",
+        "mode",
+        "notice",
         "office",
         "outcome",
         "peer",
         "port",
+        "purposes",
         "receiver",
         "request",
         "requested",
         "row",
         "rule",
+        "seen",
         "sender",
         "seq",
         "size",
         "stage",
         "state",
+        "supervision",
         "trace",
         "version",
+        "waiting",
         "what",
+        "whom",
+        "witness",
     ]
 )
 
@@ -105,4 +117,4 @@ def test_braces_in_a_value_are_only_text() -> None:
 
 
 def test_the_number_tells_the_family() -> None:
-    assert {reason.number[:4] for reason in Reason} == {"XB-1", "XB-2", "XB-3", "XB-4", "XB-5", "XB-6"}
+    assert {reason.number[:4] for reason in Reason} == {"XB-1", "XB-2", "XB-3", "XB-4", "XB-5", "XB-6", "XB-7"}

@@ -117,8 +117,9 @@ def test_what_a_service_target_misses_is_never_a_breach_nor_supervised() -> None
 def test_nobody_but_the_gateway_gives_notice_and_only_to_whom_it_says(
     key: SealKey, address: Address, reason: Reason
 ) -> None:
+    value = notice(sender=Node(city=CITY, agency=address.sender))
     with pytest.raises(XiebanError) as wrong:
-        open_notice(sealed_to_bytes(raw(notice(), key)), address=address, directory=NOTICES)
+        open_notice(sealed_to_bytes(raw(value, key)), address=address, directory=NOTICES)
     assert wrong.value.reason is reason
 
 

@@ -112,9 +112,7 @@ async def test_an_interrupted_backup_leaves_nothing_behind(shelf: Shelf) -> None
 
     shelf.folder.joinpath("shelf").mkdir()
     with pytest.raises(KeyboardInterrupt):
-        backup.take(
-            node_of(shelf.config(PS)), shelf.folder / "shelf" / "one", now=SystemClock().now(), tick=interrupt
-        )
+        backup.take(node_of(shelf.config(PS)), shelf.folder / "shelf" / "one", now=SystemClock().now(), tick=interrupt)
     assert list(shelf.folder.joinpath("shelf").iterdir()) == []
 
 
@@ -141,7 +139,15 @@ async def test_a_node_is_restored_into_an_empty_folder_with_all_it_needs_and_kno
     done = shelf.put_back(out, config)
     assert (done.aside, done.missing, done.kept) == (None, (), ())
     original = shelf.city.home.node(PS)
-    for name in ("config.toml", "seal.key", "key.pem", "nats.seed", "witness.key", "certificate.pem", "../../trust.json"):
+    for name in (
+        "config.toml",
+        "seal.key",
+        "key.pem",
+        "nats.seed",
+        "witness.key",
+        "certificate.pem",
+        "../../trust.json",
+    ):
         assert (config.parent / name).read_bytes() == (original / name).read_bytes(), name
     assert (config.parent / "seal.key").stat().st_mode & 0o777 == 0o600
     ((value,),) = rows(config.parent / "data.db", "SELECT value FROM node WHERE name = 'restored_from'")

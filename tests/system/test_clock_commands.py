@@ -185,11 +185,9 @@ async def test_a_dry_run_records_nothing_and_moving_the_clock_then_fires_exactly
         )
         for e in entries
     ]  # fmt: skip
-    told = [entry for entry in log(own)[len(log_before) :] if entry not in fired]
-    assert {entry["kind"] for entry in told} == {
-        "NOTICE",
-        "SUPERVISION",
-    }  # what the offices are told of it, and nothing else
+    besides = [entry for entry in log(own)[len(log_before) :] if entry not in fired]
+    # What the offices are told of it, and nothing else.
+    assert {entry["kind"] for entry in besides} == {"NOTICE", "SUPERVISION"}
     lines = [line for line in moved.out.splitlines() if road in line or left in line]
     assert len(lines) == len(entries)
     assert f"预警 {sum(e['kind'] == 'CLOCK_WARN' for e in entries)} 次" in moved.out

@@ -165,15 +165,15 @@ async def test_a_broker_that_loses_its_store_while_the_agency_is_away_is_filled_
     await settled(table)
     await table.city.node(PP).stop()
     await table.committee.issue(id, by=OFFICER)
+    (kept,) = [step for step in (await table.committee.get(id)).steps if step.act is Act.ISSUE]
+    await table.city.in_stream(kept.eid)
     await table.city.broker.kill()
     await table.city.broker.wipe()
     await table.city.broker.start()
     await table.city.node(PP).start()
     await table.told(Occasion.ISSUED)
     await settled(table)
-    told = [row for row in table.notices() if row["supervision"]]
-    (kept,) = [step for step in (await table.committee.get(id)).steps if step.act is Act.ISSUE]
-    assert [row["eid"] for row in told] == [kept.eid]
+    assert [row["eid"] for row in table.notices() if row["supervision"]] == [kept.eid]
 
 
 async def test_a_reminder_and_an_escalation_survive_the_death_of_the_gateway_and_come_once(table: Table) -> None:

@@ -8,13 +8,14 @@ import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_notified, first
 from xieban.cli.printing import as_json, fields, moment, table
+from xieban.cli.speaking import fired
 from xieban.errors import Reason, failure
 from xieban.notice import MAX_TEXT, OCCASION_NAMES, SCOPE
 from xieban.supervision import (
+    ACT_NAMES,
     CAUSE_NAMES,
     MEASURE_NAMES,
     STATE_NAMES,
-    Act,
     Cause,
     Measure,
     document_number,
@@ -26,7 +27,6 @@ notices_app = typer.Typer(help="期限通知和督办：查看、签收、说明
 Which = Annotated[str, typer.Argument(metavar="编号", help="督办编号（如 2026-3），或通知编号（64 位）")]
 Supervision = Annotated[str, typer.Argument(metavar="督办", help="督办编号，如 2026-3 或者 督办〔2026〕3号")]
 By = Annotated[str, typer.Option("--by", metavar="工号", help="经办人的工号或者警号，不写姓名")]
-_COLOURS = {"red": "▲ 红色", "yellow": "◆ 黄色"}
 
 
 def _listed(names: dict[Any, str]) -> str:
@@ -55,7 +55,7 @@ def list_command(
         [
             (
                 row.received_at,
-                f"{_COLOURS[row.colour]}预警" if row.colour else OCCASION_NAMES[row.occasion],
+                fired("CLOCK_WARN", row.rung) if row.rung else OCCASION_NAMES[row.occasion],
                 row.demand.supervision_id if row.demand else "",
                 row.name,
                 row.due,
@@ -150,9 +150,17 @@ def _show_matter(matter: Any) -> None:
             ("回复期限", matter.reply_by or "—"),
         ]
     )
-    told = [(n.sent_at, OCCASION_NAMES[n.occasion], n.demand.by or "系统", n.demand.remark) for n in matter.notices]
-    told += [(r.sent_at, "签收" if r.act is Act.ACKNOWLEDGE else "说明", r.by, _explained(r)) for r in matter.replies]
-    for at, what, by, more in sorted(told, key=lambda row: row[0]):
+    # Of one instant (a frozen clock makes many), a reply stands after the notice it answers.
+    place = {notice.eid: number for number, notice in enumerate(matter.notices)}
+    told = [
+        (n.sent_at, place[n.eid], 0, OCCASION_NAMES[n.occasion], n.demand.by or "系统", n.demand.remark)
+        for n in matter.notices
+    ]
+    told += [
+        (r.sent_at, place.get(r.of, 0), number, ACT_NAMES[r.act], r.by, _explained(r))
+        for number, r in enumerate(matter.replies, start=1)
+    ]
+    for at, _, _, what, by, more in sorted(told, key=lambda row: row[:3]):
         typer.echo(f"经过  {moment(at)}  {what}  {by}{f'  {more}' if more else ''}")
 
 

@@ -8,13 +8,13 @@ import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_supervisor, first
 from xieban.cli.printing import as_json, fields, moment, table
-from xieban.cli.speaking import LIMITS
 from xieban.errors import Reason, failure
 from xieban.notice import SCOPE
 from xieban.supervision import (
     ACT_NAMES,
     CAUSE_NAMES,
     DROPPED_NAMES,
+    LIMIT_NAMES,
     MEASURE_NAMES,
     STATE_NAMES,
     Act,
@@ -178,7 +178,7 @@ def _shown(found: Any, *, json: bool) -> None:
 def _limit_now(found: Any) -> str:
     if found.lifted_at:
         return f"{moment(found.lifted_at)} 查明没有超期"
-    return f"超期 {found.days_over} 天，{LIMITS.get(found.limit_state, '期限已撤销')}"
+    return f"超期 {found.days_over} 天，{LIMIT_NAMES[found.limit_state]}"
 
 
 def _said(step: Any) -> list[str]:

@@ -25,11 +25,12 @@ def add_months(day: date, months: int, *, rule: MonthRule) -> date:
     js202: the last day of a month goes to the last day of the target month. ga17: no such jump. Both: a day the target month
     lacks becomes its last day.
     """
-    index = day.year * 12 + day.month - 1 + months
-    year, month = index // 12, index % 12 + 1
-    length = month_length(year, month)
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    if day.day < 28:  # every month has it, and it is the last of none
+        return date(year, month + 1, day.day)
+    length = month_length(year, month + 1)
     jumps = rule is MonthRule.JS202 and day.day == month_length(day.year, day.month)
-    return date(year, month, length if jumps else min(day.day, length))
+    return date(year, month + 1, length if jumps else min(day.day, length))
 
 
 def sentence_end(first: date, *, years: int, months: int, days: int) -> date:

@@ -1,5 +1,5 @@
 """The file itself: pages, indexes, foreign keys, schema, types. What nothing else vouches for stands in an index as well, so that a
-changed bit makes table and index disagree (decision 0012)."""
+changed bit makes table and index disagree (decision 0015)."""
 
 from __future__ import annotations
 

@@ -53,9 +53,8 @@ def _grown(
     frontier, completed = Frontier(), dict[Node, bytes]()
     roots: dict[int, bytes] = {}
     (total,) = connection.execute("SELECT COUNT(*) FROM log_entry").fetchone()
-    expected = 0
-    for row in connection.execute("SELECT * FROM log_entry NOT INDEXED ORDER BY position"):
-        expected += 1
+    rows = connection.execute("SELECT * FROM log_entry NOT INDEXED ORDER BY position")
+    for expected, row in enumerate(rows, start=1):
         position = row["position"]
         book.expect(position == expected, "log_entry", position, f"序号不连续，应为 {expected}")
         entry = entry_of(row)

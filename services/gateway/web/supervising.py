@@ -9,6 +9,7 @@ from xieban.supervision import (
     ACT_NAMES,
     CAUSE_NAMES,
     DROPPED_NAMES,
+    LIMIT_NAMES,
     MEASURE_NAMES,
     STATE_NAMES,
     Dropped,
@@ -29,14 +30,13 @@ STATES = {
     State.CLOSED: Badge("●", STATE_NAMES[State.CLOSED], "good"),
 }
 ORDER = tuple(STATES)
-_LIMITS = {"running": "计算中", "met": "如期办结", "overdue": "仍未办结", "late": "超期后已办结", "lapsed": "期满"}
 
 
 def limit_now(matter: Matter, *, now: int) -> str:
     """`超期 3 天，仍未办结`; nothing of days when it was not missed after all."""
     if matter.supervision.lifted:
         return "查明没有超期"
-    return f"超期 {matter.days_over(now)} 天，{_LIMITS.get(matter.limit_state, '期限已撤销')}"
+    return f"超期 {matter.days_over(now)} 天，{LIMIT_NAMES[matter.limit_state]}"
 
 
 def reply_limit(matter: Matter, *, now: int) -> str:

@@ -18,6 +18,7 @@ from tests.library.bundles import town
 from tests.library.bundles.town import bundle_of, chain, pins
 from xieban import bundle, trust
 from xieban.proof.note import MAX_NOTE
+from xieban.seal import SealKey
 from xieban.verify.container import kind_of, pack
 from xieban.verify.trustlist import Pins
 
@@ -296,6 +297,17 @@ def the_signature_of_another_key(members: Members, rng: random.Random) -> Member
 
 
 @tampering
+def a_signature_of_the_right_key_over_something_else(members: Members, rng: random.Random) -> Members:
+    name, envelope = _envelope(members, rng)
+    rows = envelope["signatures"]
+    assert isinstance(rows, list)
+    keys = {key.keyid: key for key in (*town.SEALS.values(), town.OFFICE_KEY, town.NEW_COURT)}
+    sealed = keys[rows[0]["keyid"]].seal("header", b"{}")
+    rows[0]["sig"] = base64.b64encode(sealed.signatures[0].sig).decode()
+    return {**members, name: spell(envelope)}
+
+
+@tampering
 def signatures_taken_away_or_added(members: Members, rng: random.Random) -> Members:
     name, envelope = _envelope(members, rng)
     rows = envelope["signatures"]
@@ -460,6 +472,15 @@ def root_signatures_taken_away(members: Members, rng: random.Random) -> Members:
 
 
 @tampering
+def a_root_signature_over_something_else(members: Members, rng: random.Random) -> Members:
+    file = json.loads(members["trust.json"])
+    row = rng.choice(rng.choice(file["lists"])["signatures"])
+    keys = {SealKey(root).keyid: root for root in (*town.ROOTS, town.NEW_ROOT)}
+    row["sig"] = base64.b64encode(keys[row["keyid"]].sign(b"something else")).decode()
+    return {**members, "trust.json": spell(file)}
+
+
+@tampering
 def trust_versions_changed_about(members: Members, rng: random.Random) -> Members:
     file = json.loads(members["trust.json"])
     file["lists"] = rng.choice(
@@ -482,6 +503,24 @@ def one_more_trust_list(members: Members, rng: random.Random) -> Members:
     for root in (*town.ROOTS[1:4],):
         grown = trust.sign(grown, root)
     return {**members, "trust.json": grown.encode()}
+
+
+CAUGHT_BY = {
+    "a_byte_of_a_content": "files", "a_byte_of_a_dossier": "commitments", "a_byte_of_a_salt": "commitments",
+    "a_byte_of_a_entry": "inclusion", "a_byte_of_a_proof": "inclusion", "a_byte_of_a_mark": "times", "a_byte_of_a_trust": "trust",
+    "a_byte_of_the_file": "container", "something_behind_the_end": "container", "members_out_of_order": "container",
+    "a_member_twice": "container", "a_member_that_leads_out": "container", "an_oversized_member": "container",
+    "a_member_dropped": "manifest", "an_entry_dropped_with_its_proof": "manifest", "a_member_renamed": "manifest",
+    "the_signature_of_another_key": "seals", "a_signature_of_the_right_key_over_something_else": "seals",
+    "signatures_taken_away_or_added": "seals", "the_type_of_a_statement_changed": "canonical",
+    "the_place_of_an_entry_changed": "inclusion", "an_entry_rewritten": "inclusion", "the_index_of_a_proof_changed": "inclusion",
+    "a_cosignature_taken_away": "checkpoint", "a_cosignature_of_a_stranger": "checkpoint", "a_cosignature_twice": "checkpoint",
+    "the_time_of_a_cosignature_changed": "checkpoint", "the_checkpoint_of_another_tree": "inclusion",
+    "an_earlier_checkpoint_of_the_same_log": "inclusion", "an_older_trust_list": "trust", "root_signatures_taken_away": "trust",
+    "trust_versions_changed_about": "trust",
+    "a_root_signature_over_something_else": "trust", "other_roots_all_through": "roots", "one_more_trust_list": "trust",
+}  # fmt: skip
+"""The check that must fail, where there is one for it whatever the details; others may fail too."""
 
 
 def with_pins(case: Case, rng: random.Random) -> Case:

@@ -64,18 +64,19 @@ def test_every_check_but_those_of_the_container_is_failed_by_some_lie_or_tamperi
 def test_tampering_is_found_and_its_place_is_named(name: str) -> None:
     rng = random.Random(name)
     found = 0
-    for number in range(6):
+    for number in range(4):
         done = tampering.ALL[name](dict(base(number % 4, PROFILES[number % 2])), rng)
         if done is None:
             continue
         report = verify(done if isinstance(done, bytes) else pack(done), pins=pins())
         assert report.verdict == "fail" or report.unreadable, name
+        assert report.unreadable or tampering.CAUGHT_BY.get(name) in {None, *failed(report)}, failed(report)
         assert all(defect.what and defect.reason for check in report.checks.values() for defect in check.defects)
         found += 1
-    assert found >= 3
+    assert found >= 2
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 3), st.sampled_from(PROFILES), st.randoms(use_true_random=False))
 def test_no_byte_of_any_member_can_change_unseen(seed: int, profile: str, rng: random.Random) -> None:
     members = base(seed, profile)
@@ -85,7 +86,7 @@ def test_no_byte_of_any_member_can_change_unseen(seed: int, profile: str, rng: r
     assert failed(report) - {"roots"}, name
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 3), st.randoms(use_true_random=False))
 def test_no_byte_of_the_file_can_change_unseen(seed: int, rng: random.Random) -> None:
     report = verify(flipped(pack(base(seed, "court")), rng), pins=pins())
@@ -112,6 +113,13 @@ def test_every_single_byte_of_every_member_is_watched() -> None:
             if report_of(changed).verdict != "fail":
                 unseen.append((name, at))
     assert unseen == []
+
+
+def test_a_statement_under_the_name_of_another_is_named() -> None:
+    members = base(0, "court")
+    one, other, *_ = sorted(name for name in members if name.startswith("statements/"))
+    report = report_of({**members, one: members[other], other: members[one]})
+    assert {defect.what for defect in report["canonical"].defects} == {one, other}
 
 
 # --- roots

@@ -182,12 +182,12 @@ async def test_a_due_date_that_an_agency_system_states_is_told_beside_the_gatewa
 
     async def seen() -> bool:
         try:
-            return bool((await running.committee.timeline(CASE)).limits)
+            return bool((await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)).limits)
         except NotFound:
             return False
 
     await until(seen)
-    timeline = await running.committee.timeline(CASE)
+    timeline = await running.committee.timeline(CASE, purpose=Purpose.ROUTINE)
     (limit,) = [limit for limit in timeline.limits if limit.rule == "detention_arrest_request"]
     (stated,) = limit.stated
     assert (limit.due, stated.due, stated.differs, stated.eid) == ("2026-03-05", "2026-03-06", True, sent.eid)

@@ -290,3 +290,45 @@ class CosignResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["cosignature", b"cosignature", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RememberRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NOTE_FIELD_NUMBER: builtins.int
+    PROOF_FIELD_NUMBER: builtins.int
+    note: builtins.bytes
+    """The checkpoint with the log's signature and the witness's own; empty when the log has none of it."""
+    @builtins.property
+    def proof(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """Consistency proof from the size the witness holds."""
+
+    def __init__(
+        self,
+        *,
+        note: builtins.bytes = ...,
+        proof: abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["note", b"note", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RememberResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: builtins.int
+    size: builtins.int
+    """The size this witness holds now."""
+    def __init__(
+        self,
+        *,
+        size: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -293,6 +293,11 @@ class WitnessServiceStub:
                 request_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.CosignRequest.SerializeToString,
                 response_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.CosignResponse.FromString,
                 _registered_method=True)
+        self.Remember = channel.unary_unary(
+                '/xieban.wire.v1.WitnessService/Remember',
+                request_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.RememberRequest.SerializeToString,
+                response_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.RememberResponse.FromString,
+                _registered_method=True)
 
 
 class WitnessServiceServicer:
@@ -306,6 +311,13 @@ class WitnessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Remember(self, request, context):
+        """Shows the witness the newest cosignature of its own that the log has, so that one restored from a backup knows what it has seen.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WitnessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -313,6 +325,11 @@ def add_WitnessServiceServicer_to_server(servicer, server):
                     servicer.Cosign,
                     request_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.CosignRequest.FromString,
                     response_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.CosignResponse.SerializeToString,
+            ),
+            'Remember': grpc.unary_unary_rpc_method_handler(
+                    servicer.Remember,
+                    request_deserializer=xieban_dot_wire_dot_v1_dot_log__pb2.RememberRequest.FromString,
+                    response_serializer=xieban_dot_wire_dot_v1_dot_log__pb2.RememberResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -343,6 +360,33 @@ class WitnessService:
             '/xieban.wire.v1.WitnessService/Cosign',
             xieban_dot_wire_dot_v1_dot_log__pb2.CosignRequest.SerializeToString,
             xieban_dot_wire_dot_v1_dot_log__pb2.CosignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Remember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xieban.wire.v1.WitnessService/Remember',
+            xieban_dot_wire_dot_v1_dot_log__pb2.RememberRequest.SerializeToString,
+            xieban_dot_wire_dot_v1_dot_log__pb2.RememberResponse.FromString,
             options,
             channel_credentials,
             insecure,

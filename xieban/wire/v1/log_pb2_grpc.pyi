@@ -122,6 +122,8 @@ class WitnessServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WitnessServiceAsyncStub: ...
     Cosign: _grpc.UnaryUnaryMultiCallable[_log_pb2.CosignRequest, _log_pb2.CosignResponse]
     """Asks for a cosignature. The witness gives it only if the tree extends the last one it cosigned, which it keeps before signing."""
+    Remember: _grpc.UnaryUnaryMultiCallable[_log_pb2.RememberRequest, _log_pb2.RememberResponse]
+    """Shows the witness the newest cosignature of its own that the log has, so that one restored from a backup knows what it has seen."""
 
 @_typing.type_check_only
 class WitnessServiceAsyncStub(WitnessServiceStub):
@@ -130,6 +132,8 @@ class WitnessServiceAsyncStub(WitnessServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Cosign: _aio.UnaryUnaryMultiCallable[_log_pb2.CosignRequest, _log_pb2.CosignResponse]  # type: ignore[assignment]
     """Asks for a cosignature. The witness gives it only if the tree extends the last one it cosigned, which it keeps before signing."""
+    Remember: _aio.UnaryUnaryMultiCallable[_log_pb2.RememberRequest, _log_pb2.RememberResponse]  # type: ignore[assignment]
+    """Shows the witness the newest cosignature of its own that the log has, so that one restored from a backup knows what it has seen."""
 
 class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by each agency's node to the gateway of its city."""
@@ -141,5 +145,13 @@ class WitnessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_log_pb2.CosignResponse, _abc.Awaitable[_log_pb2.CosignResponse]]:
         """Asks for a cosignature. The witness gives it only if the tree extends the last one it cosigned, which it keeps before signing."""
+
+    @_abc_1.abstractmethod
+    def Remember(
+        self,
+        request: _log_pb2.RememberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_pb2.RememberResponse, _abc.Awaitable[_log_pb2.RememberResponse]]:
+        """Shows the witness the newest cosignature of its own that the log has, so that one restored from a backup knows what it has seen."""
 
 def add_WitnessServiceServicer_to_server(servicer: WitnessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -33,7 +33,7 @@ class _CopySideEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CopySide.Valu
     """Its author's."""
     COPY_SIDE_IN: _CopySide.ValueType  # 2
     """Its addressee's."""
-    COPY_SIDE_REGISTER: _CopySide.ValueType  # 3
+    COPY_SIDE_ARCHIVE: _CopySide.ValueType  # 3
     """The gateway's, which keeps what others say to one another."""
 
 class CopySide(_CopySide, metaclass=_CopySideEnumTypeWrapper):
@@ -44,7 +44,7 @@ COPY_SIDE_OUT: CopySide.ValueType  # 1
 """Its author's."""
 COPY_SIDE_IN: CopySide.ValueType  # 2
 """Its addressee's."""
-COPY_SIDE_REGISTER: CopySide.ValueType  # 3
+COPY_SIDE_ARCHIVE: CopySide.ValueType  # 3
 """The gateway's, which keeps what others say to one another."""
 
 class _DifferenceKind:
