@@ -55,7 +55,7 @@ def test_every_method_of_the_wire_stands_in_the_table_and_nothing_else() -> None
         (POLICE, "HandoffService/WatchInbox", {"police/system"}),
         (POLICE, "CaseService/ListCases", {"police/system"}),
         (POLICE, "NoticeService/ExplainNotice", {"police/system"}),
-        (POLICE, "DossierService/PullDossiers", {"court/node"}),
+        (POLICE, "DossierService/PullDossiers", {"court/node", "police/node"}),
         (POLICE, "WitnessService/Cosign", {"gateway/node"}),
         (POLICE, "SandboxService/AdvanceClock", {"operator/sandbox"}),
         (POLICE, "OversightService/GetTimeline", set()),

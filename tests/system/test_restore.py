@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -228,11 +230,12 @@ async def grown(city: City, agency: Agency, beyond: int) -> int:
 async def test_a_restored_witness_takes_back_its_own_cosignature_before_it_signs(city: City) -> None:
     case = city.new_case()
     copy, _, _ = await sent_twice(city, case)
-    latest = await grown(city, PS, 0)
-    before = await witnessed(city, PS)
+    with closing(sqlite3.connect(copy)) as old:
+        (size,) = old.execute("SELECT COALESCE(MAX(size), 0) FROM witness_checkpoint").fetchone()
+    latest = await grown(city, PS, size)
     await city.node(PS).stop()
     put_back(city, PS, copy)
-    assert await witnessed(city, PS) < before
+    assert await witnessed(city, PS) == size < latest
     await city.node(PS).start()
     await opened(city, PS)
     await grown(city, PS, latest - 1)
