@@ -181,7 +181,9 @@ class Work:
         self._event(entry)
         if entry.case_id not in self.cases:
             return
-        case, kind = self.cases[entry.case_id], table().kind(entry.kind)
+        case, kind = self.cases[entry.case_id], table().kinds.get(entry.kind)
+        if kind is None:  # refused because nobody knows it, so it never moved anything
+            return
         moved = case.state
         if accepted:
             moved = advance(case.state, kind, on="accepted", outcome=entry.outcome)

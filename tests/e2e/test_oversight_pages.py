@@ -109,7 +109,7 @@ async def test_arrows_and_bars_keep_inside_the_picture_and_labels_apart(page: Pa
              const box = text.getBBox(); return [box.x, box.y, box.x + box.width, box.y + box.height]; })"""
     )
     width = float((await page.locator("svg.xb-lanes").get_attribute("viewBox") or "").split()[2])
-    assert len(boxes) == 6
+    assert len(boxes) == 11
     assert all(box[0] >= 0 and box[2] <= width + 1 for box in boxes)
     apart = [
         a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]

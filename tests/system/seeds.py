@@ -14,6 +14,7 @@ import pytest
 
 from services.agency import store
 from services.agency.desk import Arrival
+from services.agency.fence import Fence
 from services.agency.receiving import Receiving
 from services.agency.work import Work
 from services.chassis.bus import Outgoing
@@ -120,9 +121,19 @@ def no_inbox_key(patch: Patch, city: City) -> None:
     patch.setattr(store, "handoffs_insert", handoffs_insert)
 
 
+def without_fence(patch: Patch) -> None:
+    """A node that asks nobody what it has said before."""
+
+    async def begin(self: Fence) -> None:
+        await self._open()
+
+    patch.setattr(Fence, "begin", begin)
+
+
 def receipt_before_commit(patch: Patch, city: City) -> None:
-    """The receipt is on its way before what it says is durable."""
+    """The receipt is on its way before what it says is durable. The fence would see that it has said something it does not know."""
     within_receive(patch)
+    without_fence(patch)
     original, loop = Work.flush, asyncio.get_running_loop()
 
     def flush(self: Work, tx: Any) -> Any:

@@ -198,6 +198,7 @@ async def test_a_sender_whom_nobody_answers_is_in_flight_first_and_a_difference_
     settled: Settled,
 ) -> None:
     city = settled.city
+    await idle(city)
     await city.broker.kill()
     sent = await city.police.send(city.draft("arrest_request", case=city.new_case()))
     found = await reconciled(city)
@@ -211,6 +212,13 @@ async def test_a_sender_whom_nobody_answers_is_in_flight_first_and_a_difference_
     await city.arrive(city.procuratorate, sent.eid)
     await city.settled(sent.case_id)
     assert (await reconciled(city, "police")).differences == ()
+
+
+async def idle(city: City) -> None:
+    """Until nobody owes anything."""
+    async with asyncio.timeout(PATIENCE):
+        while any(city.rows(agency, "SELECT eid FROM outbox WHERE done = 0") for agency in (PS, PP, CT)):
+            await asyncio.sleep(0.1)
 
 
 async def advance(city: City, by: timedelta) -> None:

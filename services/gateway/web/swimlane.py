@@ -108,7 +108,7 @@ def draw(handoffs: Sequence[Handoff], limits: Sequence[Limit], *, now: int) -> P
         lanes[str(party)] = Lane(name=wording.agency(party), top=top, height=height, track=top + TRACK / 2)
         top += height + 4
     return Picture(
-        width=axis.width,
+        width=max([axis.width, *(bar.x + len(bar.label) * LETTER + RIGHT / 2 for _, bar in bars)]),
         height=top + 4,
         head=HEAD,
         gutter=GUTTER,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tests.library.bundles import crooked, second, tampering
@@ -9,7 +11,7 @@ from tests.library.bundles.tampering import PROFILES, Case, base, cases
 from tests.library.bundles.town import pins
 from xieban.verify.container import pack
 
-FEW, MANY = 150, 2000
+FEW, MANY = 140, 2000
 
 
 def honest() -> list[Case]:
@@ -20,8 +22,9 @@ def honest() -> list[Case]:
     ]
 
 
-def crooks() -> list[Case]:
-    return [Case(name, pack(make()), pins()) for name, (make, _) in crooked.ALL.items()]
+@cache
+def crooks() -> tuple[Case, ...]:
+    return tuple(Case(name, pack(make()), pins()) for name, (make, _) in crooked.ALL.items())
 
 
 @pytest.mark.skipif(second.NODE is None, reason="no Node here")
@@ -32,7 +35,7 @@ async def test_node_and_python_agree() -> None:
 
 
 async def test_a_browser_and_python_agree() -> None:
-    chosen = [*honest(), *crooks(), *cases(FEW // 4, seed=2)]
+    chosen = [*honest()[:3], *crooks()[::4], *cases(FEW // 4, seed=2)]
     async with second.chromium() as run:
         differ = second.disagreements(chosen, second.by_python(chosen), await run(chosen))
     assert differ == []
@@ -54,7 +57,8 @@ def test_every_tampering_is_part_of_the_agreement() -> None:
 
 
 async def test_a_verifier_that_sees_less_is_found_out() -> None:
-    chosen = honest()[:1] + [case for case in crooks() if case.name == "accepted_and_returned"]
+    made = crooked.ALL["accepted_and_returned"][0]
+    chosen = [*honest()[:1], Case("accepted_and_returned", pack(made()), pins())]
     told = second.by_python(chosen)
     blind = second.by_python([chosen[0], chosen[0]])
     assert [name for name, _, _ in second.disagreements(chosen, told, blind)] == ["accepted_and_returned"]
