@@ -18,7 +18,7 @@ from typing import Final
 from services.reconcile.asking import Counterpart
 from services.reconcile.shelf import Inventory, flawed
 from xieban.agency import Agency
-from xieban.errors import XiebanError
+from xieban.errors import Reason, XiebanError, failure
 from xieban.marshal import micros
 from xieban.reconcile import (
     Compared,
@@ -130,6 +130,8 @@ class Comparer:
         summary = open_summary(
             data, city=self._city, sender=counterpart.name, receiver=self._me, directory=self._directory
         )
+        if (summary.since, summary.until) != (window.since, window.until):
+            raise failure(Reason.FIELD_INVALID, field="window", detail="答非所问")
         return summary
 
     async def _named(self, suspects: Mapping[str, Series], *, gone: set[str], now: int) -> tuple[list[Difference], int]:
