@@ -670,7 +670,7 @@ function readManifest(members, report) {
   let value;
   try {
     value = read(data, (v) => v !== null && typeof v === "object" && !Array.isArray(v));
-    if (value.format === "xieban-bundle" && value.v !== 1) {
+    if (value.format === "xieban-bundle" && Number.isInteger(value.v) && value.v > 1) {
       check.open = "本程序只认识第 1 版格式";
       report.unreadable = true;
       return null;

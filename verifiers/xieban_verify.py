@@ -978,7 +978,8 @@ def _manifest(members: dict[str, bytes], report: Report) -> dict[str, Any] | Non
     check.checked += 1
     try:
         value: dict[str, Any] = closed.read(data, lambda value: isinstance(value, dict))
-        if value.get("format") == schemas.FORMAT and value.get("v") != schemas.VERSION:
+        version = value.get("v")
+        if value.get("format") == schemas.FORMAT and type(version) is int and version > schemas.VERSION:
             check.unjudged = f"本程序只认识第 {schemas.VERSION} 版格式"
             report.unreadable = True
             return None
