@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from services.admin.node import node_of
 from services.admin.restore import Mark, Restored, restore
 from services.chassis.clock import SystemClock
 from services.chassis.lock import alone
-from tests.system.rig import PS, City, main_road
+from tests.system.rig import PS, City, main_road, whole_city
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
 
@@ -55,8 +55,16 @@ class Shelf:
         )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[City]:
+    """A city of its own: its databases are opened from outside while it runs."""
+    async with whole_city(tmp_path_factory.mktemp("backed-up")) as running:
+        yield running
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def shelf(city: City, tmp_path: Path) -> Shelf:
+async def shelf(own: City, tmp_path: Path) -> Shelf:
+    city = own
     await main_road(city, city.new_case())
     await city.quiet()
     return Shelf(city, tmp_path)
