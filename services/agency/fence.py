@@ -109,7 +109,11 @@ class Fence:
         while self._unasked:
             await self.clock.sleep(LATER)
             _, last = await self.database.read(_standing)
-            if await self._ask(since=max(0, last - MARGIN), deadline=60.0, only=set(self._unasked)):
+            since = max(0, last - MARGIN)
+            first = await self._ask(since=since, deadline=60.0, only=set(self._unasked))
+            # What was sent while we asked is here by the second time; what is still not here was lost.
+            second = await self._ask(since=since, deadline=60.0, only=set(first)) if first else {}
+            if any(eids & second.get(name, set()) for name, eids in first.items()):
                 await self.database.write(_close)
                 raise self._error()  # the process ends loudly; the next start is fenced
 
