@@ -25,7 +25,7 @@ from services.reconcile.comparing import Comparer
 from services.reconcile.mark import Mark, Reached
 from services.reconcile.shelf import Inventory
 from xieban.errors import Reason, XiebanError, failure
-from xieban.reconcile import Window
+from xieban.reconcile import Side, Window
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +109,7 @@ class Fence:
         while self._unasked:
             await self.clock.sleep(LATER)
             _, last = await self.database.read(_standing)
-            since = max(0, last - MARGIN)
-            first = await self._ask(since=since, deadline=60.0, only=set(self._unasked))
-            # What was sent while we asked is here by the second time; what is still not here was lost.
-            second = await self._ask(since=since, deadline=60.0, only=set(first)) if first else {}
-            if any(eids & second.get(name, set()) for name, eids in first.items()):
+            if await self._ask(since=max(0, last - MARGIN), deadline=60.0, only=set(self._unasked)):
                 await self.database.write(_close)
                 raise self._error()  # the process ends loudly; the next start is fenced
 
@@ -136,6 +132,8 @@ class Fence:
                 log.info("not asked at start", extra={"agency": name, "reason": error.reason.name})
                 continue
             self._unasked.discard(name)
+            # What was sealed while we asked is here by now, because it was written down before it was sent.
+            eids -= {one.eid for one in await self.inventory.standings(eids) if one.side is Side.OUT and one.held}
             if eids:
                 found[name] = eids
         return found

@@ -73,7 +73,7 @@ class Receiving:
         work = self._desk.work()
         self._load_for_receive(tx, work, opened)
         stated = store.facts(tx, {sealed.eid for _, sealed, _ in opened}) if work.me.inc > 1 else {}
-        identities = store.handoffs_received_as(tx, {header.id for _, _, header in opened})
+        origins = store.handoffs_known_as(tx, {store.origin(header) for _, _, header in opened}, box="in")
         digests = {_eid_of(arrival.data) or digest_of(arrival.data) for arrival, _ in refused}
         told = store.refused_known(tx, digests | {sealed.eid for _, sealed, _ in opened})
         lost = _lost(tx, work, opened)
@@ -82,8 +82,7 @@ class Receiving:
             if (sealed.eid, "in") in work.entries:
                 again.append(sealed.eid)
                 continue
-            identity = (header.sender.agency, header.inc, header.id)
-            if identities.setdefault(identity, sealed.eid) != sealed.eid:
+            if origins.setdefault(store.origin(header), sealed.eid) != sealed.eid:
                 self._refuse(work, arrival, failure(Reason.EQUIVOCATION, handoff=header.id), told, eid=sealed.eid)
             elif sealed.eid in lost:
                 self._retake(work, arrival, sealed, header, stated=lost[sealed.eid])

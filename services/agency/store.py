@@ -14,11 +14,13 @@ import msgspec
 
 from services.chassis.database import Row, Statement, Transaction, placeholders
 from xieban.dossier import CaseNumbers
-from xieban.handoff import LADDER, Defect, Fact, State
+from xieban.handoff import LADDER, Defect, Fact, Header, State
 from xieban.procedure import CaseState
 
 Box = Literal["out", "in"]
 LaneKey = tuple[str, str, str, Box]
+Origin = tuple[str, int, str]
+"""Agency, incarnation and handoff id of a header: what may have one content only."""
 DossierRow = tuple[str, bytes, bytes, Sequence[bytes]]
 """eid, salt, manifest, contents."""
 
@@ -107,13 +109,21 @@ def handoffs_without_dossier(tx: Transaction) -> list[Entry]:
     return [_entry(row) for row in tx.all(sql)]
 
 
-def handoffs_received_as(tx: Transaction, ids: Iterable[str]) -> dict[tuple[str, int, str], str]:
-    """Eids of received handoffs by (agency, incarnation, handoff id): the identity that may have one content only."""
-    wanted = list(ids)
+def origin(header: Header) -> Origin:
+    return header.sender.agency, header.inc, header.id
+
+
+def handoffs_known_as(tx: Transaction, origins: Iterable[Origin], *, box: Box) -> dict[Origin, str]:
+    """Eids of handoffs of a box by their origin."""
+    wanted = list(origins)
     if not wanted:
         return {}
-    sql = f"SELECT eid, from_agency, inc, handoff_id FROM handoff WHERE box = 'in' AND handoff_id IN ({placeholders(len(wanted))})"
-    return {(row["from_agency"], row["inc"], row["handoff_id"]): row["eid"] for row in tx.all(sql, wanted)}
+    sql = (
+        "SELECT eid, from_agency, inc, handoff_id FROM handoff WHERE box = ?"
+        f" AND (from_agency, inc, handoff_id) IN (VALUES {', '.join(['(?, ?, ?)'] * len(wanted))})"
+    )
+    rows = tx.all(sql, (box, *(part for one in wanted for part in one)))
+    return {(row["from_agency"], row["inc"], row["handoff_id"]): row["eid"] for row in rows}
 
 
 def handoffs_open_of_case(tx: Transaction, case_ids: Iterable[str]) -> list[Entry]:

@@ -109,7 +109,7 @@ def no_inbox_key(patch: Patch, city: City) -> None:
             lane = (header.case.id, header.sender.agency, header.receiver.agency, "in")
             work.lanes[lane] = (header.lane.seq - 1, header.lane.prev)  # type: ignore[index]
 
-    def received_as(tx: Any, ids: Any) -> dict[Any, str]:
+    def known_as(tx: Any, origins: Any, *, box: Any) -> dict[Any, str]:
         return {}
 
     def handoffs_insert(entries: Sequence[Any]) -> Any:
@@ -117,7 +117,7 @@ def no_inbox_key(patch: Patch, city: City) -> None:
         return sql.replace("INSERT INTO", "INSERT OR IGNORE INTO"), rows
 
     patch.setattr(Receiving, "_load_for_receive", load_for_receive)
-    patch.setattr(store, "handoffs_received_as", received_as)
+    patch.setattr(store, "handoffs_known_as", known_as)
     patch.setattr(store, "handoffs_insert", handoffs_insert)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 
-from tests.system.rig import CT, PP, PS, City, main_road
+from tests.system.rig import CT, PP, PS, City, main_road, whole_city
 from tests.world import START
 from xieban import canonical, subjects
 from xieban.agency import Agency
@@ -19,8 +21,15 @@ from xieban.ids import new_handoff_id
 from xieban.marshal import micros, sealed_from_bytes, sealed_to_bytes
 from xieban.seal import SealKey
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SUBJECT = subjects.handoff("lanzhou", PS, PP)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def city(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[City]:
+    """A city of its own: what is sealed here with the agencies' own keys is not in their files afterwards."""
+    async with whole_city(tmp_path_factory.mktemp("hostile")) as running:
+        yield running
 
 
 def refused_row(city: City, agency: Agency, digest: str) -> dict[str, Any]:

@@ -8,14 +8,17 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from services.agency import fence as agency_fence
 from services.agency.fence import Fence
+from services.agency.recovery import lacking
 from services.gateway import checkpoints
-from tests.system.rig import PP, PS, City, whole_city
+from tests.system.rig import CT, PP, PS, City, whole_city
 from tests.system.test_reconcile import harm
 from xieban.agency import Agency
 from xieban.errors import Reason, Unreachable, XiebanError
@@ -29,6 +32,7 @@ GATEWAY = Agency.GATEWAY
 @pytest_asyncio.fixture
 async def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[City]:
     monkeypatch.setattr(checkpoints, "BUSY", 0.05)
+    monkeypatch.setattr(checkpoints, "IDLE", 0.2)
     monkeypatch.setattr(agency_fence, "PAUSE", 0.05)
     async with whole_city(tmp_path) as running:
         yield running
@@ -198,6 +202,70 @@ async def test_an_ordinary_start_needs_nobody(city: City) -> None:
     assert sent.lane_seq == 3
     assert await opened(city, PS) == 1
     await city.node(PP).start()
+
+
+async def test_what_is_sent_while_somebody_is_asked_late_is_not_taken_for_lost(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    up, asked = asyncio.Event(), asyncio.Event()
+    original = lacking
+
+    async def while_the_city_works(*arguments: Any, **options: Any) -> set[str]:
+        if arguments[1].name != PP or options["me"] != PS:
+            return await original(*arguments, **options)
+        await up.wait()
+        await original(*arguments, **options)  # an error means that it is not reached yet; then it is asked again
+        if not sent:
+            handoff = await city.police.send(city.draft("early_opinion_request", case=city.new_case()))
+            sent.append(handoff.eid)
+            await city.arrive(city.procuratorate, handoff.eid)
+        found = await original(*arguments, **options)
+        asked.set()
+        return found
+
+    await city.node(PS).stop()
+    await city.node(PP).stop()
+    await city.node(PS).start()
+    monkeypatch.setattr(agency_fence, "LATER", 0.05)
+    monkeypatch.setattr(agency_fence, "lacking", while_the_city_works)
+    await city.node(PP).start()
+    up.set()
+    async with asyncio.timeout(30):
+        await asked.wait()
+    process = city.node(PS).process
+    assert process is not None
+    await city.police.send(city.draft("early_opinion_request", case=city.new_case()))
+    await city.settled()
+    assert process.error is None
+    assert await opened(city, PS) == 1
+
+
+async def test_a_word_of_a_later_version_comes_back_and_moves_nothing(city: City) -> None:
+    later = await city.say_header(city.header(kind="of_a_later_version"))
+    assert await city.reject_heard(PS, later.eid) == [Reason.KIND_UNKNOWN.name]
+    await city.node(PS).restart()
+    assert await opened(city, PS) == 2
+    (row,) = city.rows(PS, "SELECT kind, case_id FROM handoff WHERE eid = ?", later.eid)
+    assert row["kind"] == "of_a_later_version"
+    assert city.rows(PS, "SELECT stage FROM case_file WHERE case_id = ?", row["case_id"]) == [
+        {"stage": "S10_investigation"}
+    ]
+
+
+async def test_a_node_that_said_two_things_under_one_number_stays_closed_until_somebody_has_looked(city: City) -> None:
+    one = city.header()
+    other = msgspec.structs.replace(one, receiver=msgspec.structs.replace(one.receiver, agency="court"))
+    kept = await city.say_header(one), await city.say_header(other)
+    await city.quiet_bus()
+    assert [len(city.rows(at, "SELECT 1 FROM handoff WHERE box = 'in'")) for at in (PP, CT)] == [1, 1]
+    await city.node(PS).restart()
+    async with asyncio.timeout(30), ReconcileClient.open(city.home.client("police")) as client:
+        while "仍有取不回的报文" not in (await client.last())[1]:
+            await asyncio.sleep(0.05)
+    back = {row["eid"] for row in city.rows(PS, "SELECT eid FROM handoff WHERE box = 'out'")}
+    assert len(back) == 1
+    assert back < {sealed.eid for sealed in kept}
 
 
 async def test_a_node_that_dies_while_it_catches_up_begins_again(city: City) -> None:
