@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 
 from bench import floors, limits, proof
-from bench.exchange import sender
+from bench.exchange import case_number, sender
 from services.chassis.bus import Bus
 from services.chassis.clock import SystemClock
 from services.provision import Ports, provision
@@ -40,6 +40,7 @@ ROWS = {
     "one_p50_ms": ("p50 ms, one at a time, `delivered`", "≤ 12"),
     "one_p99_ms": ("p99 ms, one at a time, `delivered`", ""),
     "one_complete_p50_ms": ("p50 ms, one at a time, `complete`", ""),
+    "bundle_ms": ("a case of one handoff exported as a bundle and verified off line, ms a verification", "≤ 50"),
     "floor_publish_64": ("floor: JetStream publishes/s, 2 KB, 64 in flight, fsync each", ""),
     "floor_publish_1": ("floor: JetStream publishes/s, one at a time", ""),
     "floor_commit": ("floor: SQLite commits/s, 2 KB, fsync each", ""),
@@ -70,6 +71,7 @@ async def rounds(count: int, *, burst: int, sequential: int, folder: Path) -> di
             )
         )
         database = await resources.enter_async_context(await floors.scratch_database(folder))
+        committee, trust = home.client("committee"), (home.folder / "trust.json").read_bytes()
         await system.burst(burst // 10, in_flight=IN_FLIGHT)  # warm: connections, caches, consumers
         for number in range(count):
             one = await system.burst(sequential, in_flight=1)
@@ -82,6 +84,7 @@ async def rounds(count: int, *, burst: int, sequential: int, folder: Path) -> di
                 "one_p50_ms": 1000 * statistics.median(one.delivered),
                 "one_p99_ms": 1000 * _p99(one.delivered),
                 "one_complete_p50_ms": 1000 * statistics.median(one.complete),
+                "bundle_ms": 1000 * (await proof.offline(committee, case_number(1), trust=trust)).seconds,
                 "floor_publish_64": await floors.publish(bus, count=2000, in_flight=IN_FLIGHT, city=CITY),
                 "floor_publish_1": await floors.publish(bus, count=300, in_flight=1, city=CITY),
                 "floor_commit": await floors.commit(database, count=500),

@@ -98,11 +98,16 @@ class Sender:
         return Draft(
             client_ref=f"示例公(刑)请字〔2026〕{number}号",
             kind="early_opinion_request",
-            case_id=f"A{number:022d}",
+            case_id=case_number(number),
             sender=office(Agency.POLICE, DIVISION),
             receiver=office(Agency.PROCURATORATE, DIVISION),
             dossier=DOSSIER,
         )
+
+
+def case_number(number: int) -> str:
+    """The case of a sender's nth handoff."""
+    return f"A{number:022d}"
 
 
 @asynccontextmanager

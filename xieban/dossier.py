@@ -120,9 +120,10 @@ class Packed:
 
 # A classification mark, not the word: 侵犯商业秘密罪 is a charge, 机密★ is a mark (GB/T 9704). A number of years alone makes a
 # mark only where the word does not belong to 商业秘密 or 国家秘密, which are followed by years in many a charge.
+# Spaces are taken once and never given back (`*+`): tried again and again, a long run of them would take minutes.
 _MARK = re.compile(
     r"(绝密|机密|秘密)\s*[★☆※*]"
-    r"|(绝密|机密|(?<!商业)(?<!国家)秘密)\s*[（(【\[〔]?\s*(长期|\d+\s*年)"
+    r"|(绝密|机密|(?<!商业)(?<!国家)秘密)\s*+[（(【\[〔]?+\s*+(长期|\d+\s*年)"
     r"|[（(【\[〔]\s*(绝密|机密|秘密)\s*[）)】\]〕]"
     r"|^(绝密|机密|秘密)$"
     r"|密级\s*[:：]\s*(绝密|机密|秘密)"

@@ -118,6 +118,18 @@ class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pages: Count
 
 
+class LogView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest tree of the supervision log that the sender's own witness has cosigned.
+
+    `sig` is the log's own signature of that tree, as it stands behind the key name in a signed note (C2SP signed-note: base64 of four
+    bytes of key id and 64 of Ed25519). With it two headers can convict a log that has shown two histories; see docs/ledger-format.md.
+    """
+
+    size: Annotated[int, Meta(ge=1, le=2**53 - 1)]
+    root: Digest
+    sig: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\Z")]
+
+
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC.
 
@@ -142,6 +154,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rules: Code
     clocks: list[ClockAct]
     dues: list[StatedDue] = []
+    log: LogView | None = None
 
 
 MAX_REFERENCES = 32

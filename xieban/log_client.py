@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 
 from xieban import bundle
-from xieban.client import Caller, Profile
+from xieban.calling import Caller
+from xieban.client import Profile
 from xieban.errors import Reason, failure
 from xieban.lookup import Purpose
 from xieban.lookup_views import PURPOSES

@@ -1,20 +1,18 @@
 """The way in for notices and supervisions: an agency's own notices at its node, and the committee's supervisions at the gateway.
 
-As in `xieban.client`: errors are the one tree, every call has a deadline, and what is repeated by itself cannot do anything twice.
+As in `xieban.calling`: errors are the one tree, every call has a deadline, and what is repeated by itself cannot do anything twice.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing
 
 import grpc
 import grpc.aio
 
 from xieban import notice_views as v
-from xieban.client import WATCH_PAUSES, Caller, Page, Profile
-from xieban.errors import Unreachable
-from xieban.rpcstatus import error_from_rpc
+from xieban.calling import Caller, Page, Profile
 from xieban.supervision import Act, Cause, Dropped, Measure, State
 from xieban.wire.v1 import notice_pb2, notice_pb2_grpc, supervision_pb2, supervision_pb2_grpc
 
@@ -69,21 +67,15 @@ class NoticeClient(Caller):
 
     async def watch(self, cursor: int = 0) -> AsyncGenerator[v.NoticeView, None]:
         """Every notice after `cursor`, then every one that comes, for ever; goes on where it was when the node comes back."""
-        failures = 0
-        while True:
-            try:
-                stream = self._stub.WatchNotices(notice_pb2.WatchNoticesRequest(cursor=cursor))
-                async for page in stream:
-                    failures = 0
-                    for row in page.notices:
-                        cursor = row.cursor
-                        yield v.notice_from_pb(row)
-            except grpc.aio.AioRpcError as error:
-                known = error_from_rpc(error, peer=self.profile.server_name)
-                if not isinstance(known, Unreachable) and error.code() is not grpc.StatusCode.CANCELLED:
-                    raise known from error
-            await asyncio.sleep(WATCH_PAUSES[min(failures, len(WATCH_PAUSES) - 1)])
-            failures += 1
+
+        def behind() -> AsyncIterable[notice_pb2.WatchNoticesResponse]:
+            return self._stub.WatchNotices(notice_pb2.WatchNoticesRequest(cursor=cursor))
+
+        async with aclosing(self._watch(behind)) as pages:
+            async for page in pages:
+                for row in page.notices:
+                    cursor = row.cursor
+                    yield v.notice_from_pb(row)
 
     async def _page(self, page: Page | None, case_id: str, supervisions_only: bool) -> notice_pb2.ListNoticesResponse:
         at = page or Page()

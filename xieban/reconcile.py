@@ -172,6 +172,24 @@ class Reconciliation:
         return not any(pair.trouble for pair in self.pairs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogDispute:
+    """A tree of the supervision log that does not fit what the node's own witness has cosigned.
+
+    `sender` says in its header `eid` that it has seen it; of what the log itself offered `eid` is empty and `sender` the gateway. With
+    `is_signed` the log's signature is on it, and it is not of the history of the witness's tree `own_size`, `own_root`; without, the
+    sender made it up. Roots in hex.
+    """
+
+    eid: str
+    sender: str
+    size: int
+    root: str
+    is_signed: bool
+    own_size: int = 0
+    own_root: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Everything of a series whose eid begins with a prefix and `digit`."""
@@ -191,7 +209,10 @@ class Branch:
 
 def pairs(me: str, other: str) -> tuple[Pair, ...]:
     """Every series that `me` and `other` should hold alike. Two agencies share what they say to one another; the gateway shares with
-    an agency all that is said by it or to it. A node compared with itself has what its own offices say to one another."""
+    an agency all that is said by it or to it. A node compared with itself has what its own offices say to one another; the gateway's
+    is alone and says nothing to itself."""
+    if me == other == Agency.GATEWAY:
+        return ()
     if other == Agency.GATEWAY:
         return tuple(Pair(pair.series, pair.theirs, pair.mine) for pair in pairs(other, me))
     if me == Agency.GATEWAY:

@@ -11,9 +11,10 @@ import grpc
 import grpc.aio
 
 from xieban import marshal
-from xieban.client import Caller, Profile
-from xieban.reconcile import Reconciliation
-from xieban.reconcile_views import reconciliation_from_pb
+from xieban.calling import Caller
+from xieban.client import Profile
+from xieban.reconcile import LogDispute, Reconciliation
+from xieban.reconcile_views import dispute_from_pb, reconciliation_from_pb
 from xieban.wire.v1 import reconcile_pb2, reconcile_pb2_grpc
 
 __all__ = ["ReconcileClient"]
@@ -40,3 +41,9 @@ class ReconcileClient(Caller):
         answer = await self._call(self._stub.GetReconciliation, request, repeatable=True)
         last = reconciliation_from_pb(answer.last) if answer.HasField("last") else None
         return last, answer.fence, answer.incarnation
+
+    async def disputes(self) -> tuple[tuple[LogDispute, ...], int]:
+        """What the node has heard of the supervision log that does not fit its own, forks first; and how much is not settled yet."""
+        request = reconcile_pb2.GetReconciliationRequest()
+        answer = await self._call(self._stub.GetReconciliation, request, repeatable=True)
+        return tuple(dispute_from_pb(one) for one in answer.disputes), answer.views_waiting

@@ -14,6 +14,7 @@ from xieban.reconcile import (
     Compared,
     Difference,
     Flaw,
+    LogDispute,
     Part,
     Problem,
     Reconciliation,
@@ -173,6 +174,20 @@ def reconciliation_from_pb(value: pb.ReconcileResponse) -> Reconciliation:
         left_out=value.left_out,
         in_flight=value.in_flight,
         elapsed_ms=value.elapsed_ms,
+    )  # fmt: skip
+
+
+def dispute_to_pb(value: LogDispute) -> pb.LogDispute:
+    return pb.LogDispute(
+        eid=value.eid, sender=value.sender, size=value.size, root=value.root, is_signed=value.is_signed, own_size=value.own_size,
+        own_root=value.own_root,
+    )  # fmt: skip
+
+
+def dispute_from_pb(value: pb.LogDispute) -> LogDispute:
+    return LogDispute(
+        eid=value.eid, sender=value.sender, size=value.size, root=value.root, is_signed=value.is_signed, own_size=value.own_size,
+        own_root=value.own_root,
     )  # fmt: skip
 
 

@@ -94,12 +94,11 @@ def _error_info(rpc_error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:
     trailing: Sequence[tuple[str, str | bytes]] = tuple(rpc_error.trailing_metadata() or ())
     for key, value in trailing:
         if key == DETAILS_KEY and isinstance(value, bytes):
+            info = error_details_pb2.ErrorInfo()
             try:
-                status = status_pb2.Status.FromString(value)
+                for detail in status_pb2.Status.FromString(value).details:
+                    if detail.Unpack(info) and info.domain == DOMAIN:
+                        return info
             except DecodeError:
                 return None
-            for detail in status.details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == DOMAIN:
-                    return info
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import grpc.aio
 import msgspec
 
 from services.access import Here, guard
-from services.agency import notice_servicer, reconciling, store
+from services.agency import notice_servicer, outbox, reconciling, store
 from services.agency.cosigning import SERVICE as WITNESS_SERVICE
-from services.agency.cosigning import WitnessServicer
+from services.agency.cosigning import WitnessServicer, prover_at, unproven
 from services.agency.desk import Desk
 from services.agency.dossiers import SERVICE as DOSSIER_SERVICE
 from services.agency.dossiers import DossierServicer, Puller
 from services.agency.hearing import Hearing
 from services.agency.intake import Intake
+from services.agency.log_views import LogViews
 from services.agency.noticing import Noticing
 from services.agency.receiving import Receiving
 from services.agency.rulebook import Rulebook
@@ -32,7 +33,7 @@ from services.chassis.bell import Bell
 from services.chassis.bus import Bus
 from services.chassis.clock import Sandbox, SandboxClock, SystemClock, clock_of
 from services.chassis.config import load
-from services.chassis.database import Database, Row
+from services.chassis.database import Database
 from services.chassis.lifecycle import Process, run
 from services.chassis.lock import alone
 from services.chassis.rpc import RpcServer, Tls, channel
@@ -41,15 +42,15 @@ from services.chassis.sandbox import Backlog, SandboxServicer
 from services.chassis.telemetry import Telemetry
 from services.reconcile.mark import Mark
 from services.reconcile.nightly import Settings
-from services.relay import Parcel, Relay
+from services.relay import Relay
 from services.tickets import LINGER, SANDBOX_LINGER, Collector, Finished, Issuer
 from services.trusted import Own, Trust, note_key
 from services.trusted import load as load_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
+from xieban.trust import log_keys, witness_name
 from xieban.trust import policy as trust_policy
-from xieban.trust import witness_name
 from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, log_pb2_grpc, sandbox_pb2_grpc
 
 MAX_MESSAGE = MAX_DOSSIER + MAX_MANIFEST + 64 * 1024
@@ -109,6 +110,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(database.watch(), name="database")
     inc = await database.write(store.incarnation)
     me = Identity(city=token, agency=agency, inc=inc, key=key)
+    owed = partial(outbox.parcels, city=token, agency=agency)
     numbers = Numbers(*await database.read(store.last_numbers))
 
     bus = await process.stack.enter_async_context(
@@ -139,11 +141,26 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     policy = trust_policy(trusted.value, at=trusted.value.index)
     listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
     cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
-    witness = Witness(database, log=policy.log, key=cosigner, clock=clock, fence=lambda: fence.check())
+    witness = Witness(
+        database,
+        log=policy.log,
+        key=cosigner,
+        clock=clock,
+        fence=lambda: fence.check(),
+        kept=lambda: log_views.wake(),
+    )
+    await witness.begin()
     counterparts = dict(peers)
     if config.gateway:
         counterparts[Agency.GATEWAY] = channel(config.gateway, tls=config.tls, agency=Agency.GATEWAY)
         process.stack.push_async_callback(counterparts[Agency.GATEWAY].close)
+    log_views = LogViews(
+        database,
+        key=policy.log,
+        former={key.key_id for key in log_keys(trusted.value)} - {policy.log.key_id},
+        witness=witness,
+        prove=prover_at(counterparts[Agency.GATEWAY]) if config.gateway else unproven,
+    )
     service, reconciled = reconciling.add(
         server.server,
         me=me,
@@ -152,10 +169,11 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         clock=clock,
         settings=config.reconcile,
         channels=counterparts,
-        parcels=partial(pending_parcels, me),
+        parcels=owed,
         carry=relay.carry,
         fetch=lambda entries: puller.add(entries),
         witnessed=witness.held,
+        log_views=log_views.standing,
         fence=lambda: fence.text,
     )
     mark = Mark(config.database.with_name(MARK))
@@ -166,7 +184,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         puller.add(await database.read(store.handoffs_to_pull))
         if me.inc > 1:
             puller.add(await database.read(store.handoffs_without_dossier))
-        relay.carry(pending_parcels(me, await database.read(store.outbox_pending)))
+        relay.carry(owed(await database.read(outbox.pending)))
 
     fence = reconciled.fence(
         me=me, numbers=numbers, mark=mark, archive=trusted.value.archive(), clock=clock, opened=opened
@@ -195,9 +213,9 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         to_pull=lambda entries: puller.add(entries),
         noted=fence.noted,
     )
-    receiving, hearing, noticing = Receiving(desk), Hearing(desk), Noticing(desk)
+    receiving, hearing, noticing = Receiving(desk, told=log_views.take), Hearing(desk), Noticing(desk)
     puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
-    orders = Batcher(fence.guarded(Sending(desk).act))
+    orders = Batcher(fence.guarded(Sending(desk, log_view=lambda: witness.view).act))
     words = Batcher(fence.guarded(noticing.act))
     consumer = subjects.consumer(token, agency)
     intake = Intake(receiving=receiving, hearing=hearing, noticing=noticing, max_deliver=consumer.max_deliver)
@@ -211,6 +229,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.tasks.create_task(fence.then(collector.run), name="collect-tickets")
     process.tasks.create_task(orders.run(), name="orders")
     process.tasks.create_task(words.run(), name="words")
+    process.tasks.create_task(log_views.run(), name="log-views")
     process.tasks.create_task(fence.then(partial(bus.consume, consumer, intake.batch)), name="consume")
 
     names = [HANDOFF_SERVICE, CASE_SERVICE, DOSSIER_SERVICE]
@@ -224,7 +243,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         faults.enable_from_environment()
 
         async def backlog() -> Backlog:
-            return await database.read(lambda tx: Backlog(store.outbox_unfinished(tx), len(store.handoffs_to_pull(tx))))
+            return await database.read(lambda tx: Backlog(outbox.unfinished(tx), len(store.handoffs_to_pull(tx))))
 
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
             SandboxServicer(clock=clock, backlog=backlog, changed=lambda: settled.next), server.server
@@ -240,24 +259,3 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     port = await server.start(config.listen, services=names)
     process.tasks.create_task(fence.run(), name="fence")
     return port
-
-
-def pending_parcels(me: Identity, rows: Sequence[Row]) -> list[Parcel]:
-    """What a fresh process owes, from its outbox rows; one parcel a statement."""
-    make: dict[str, Callable[[str, str, str], str]] = {
-        "handoff": subjects.handoff,
-        "receipt": subjects.receipt,
-        "reply": lambda city, sender, _: subjects.reply(city, sender),
-    }
-    parcels: dict[str, Parcel] = {}
-    for row in rows:
-        known = parcels.get(row["eid"])
-        audiences = frozenset({row["audience"]}) | (known.audiences if known else frozenset())
-        parcels[row["eid"]] = Parcel(
-            eid=row["eid"],
-            subject=make[row["what"]](me.city, me.agency, row["receiver"]),
-            data=row["sealed"],
-            audiences=audiences,
-            trace=row["trace"],
-        )
-    return list(parcels.values())

@@ -21,6 +21,7 @@ from services.agency.store import Entry
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
 from services.chassis.identity import caller
+from services.chassis.room import once_there_is_room
 from xieban import dossier
 from xieban.dossier import Packed
 from xieban.errors import Reason, XiebanError, failure
@@ -117,7 +118,7 @@ class Puller:
             batch = list(queue.values())[:MAX_PULL]
             pulled = await self._pull(peer, batch)
             if pulled:
-                await self._complete(pulled)
+                await once_there_is_room(partial(self._complete, pulled), clock=self._clock)
                 for item in pulled:
                     queue.pop(item.eid, None)
                 pause = RETRY_FIRST

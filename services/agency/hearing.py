@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.agency import store
+from services.agency import outbox, store
 from services.agency.desk import Arrival, Desk
 from services.agency.receiving import digest_of
 from services.agency.repeats import reopened
@@ -81,7 +81,7 @@ class Hearing:
 
     async def finish(self, rows: Sequence[Finished]) -> None:
         """Outbox rows whose audience has given its word in a ticket."""
-        await self._desk.database.write(lambda tx: tx.many(*store.outbox_finish(rows)))
+        await self._desk.database.write(lambda tx: tx.many(*outbox.finish(rows)))
         self._desk.finished(rows)
 
 

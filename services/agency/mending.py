@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from services.agency import store
+from services.agency import outbox, store
 from services.agency.store import Entry, FactRow
 from services.chassis.database import Database, Row, Transaction, placeholders
 from services.reconcile.asking import Counterpart
@@ -118,9 +118,9 @@ def _reopen(tx: Transaction, *, audience: str, eids: Sequence[str]) -> list[Row]
         for row in found
         if audience in (row["receiver"], Agency.GATEWAY)
     ]
-    tx.many(*store.outbox_reopen(rows))
+    tx.many(*outbox.reopen(rows))
     open_again = {row[0] for row in rows}
-    return [row for row in store.outbox_pending(tx) if row["eid"] in open_again]
+    return [row for row in outbox.pending(tx) if row["eid"] in open_again]
 
 
 def _handoff(tx: Transaction, *, eid: str) -> list[Entry]:

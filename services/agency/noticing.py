@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from services.agency import notices, store
+from services.agency import notices, outbox, store
 from services.agency.desk import Arrival, Desk
 from services.agency.notices import Matter
 from services.agency.receiving import digest_of
@@ -166,7 +166,7 @@ class Noticing:
         after = _replied(matter, state)
         tx.many(*notices.matters_put([after]))
         tx.many(*notices.replies_insert([(sealed.eid, matter.supervision, data)]))
-        tx.many(*store.outbox_insert([(sealed.eid, Agency.GATEWAY, "reply", Agency.GATEWAY)]))
+        tx.many(*outbox.insert([(sealed.eid, Agency.GATEWAY, "reply", Agency.GATEWAY)]))
         parcel = Parcel(
             eid=sealed.eid,
             subject=subjects.reply(me.city, me.agency),

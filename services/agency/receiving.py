@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from services.agency import store
 from services.agency.desk import WITHDRAWAL, Arrival, Desk, entry_of, fact, header_of
+from services.agency.log_views import Told
 from services.agency.repeats import reopened
 from services.agency.rulebook import Severity
 from services.agency.store import Entry, FactRow, LaneKey
@@ -40,8 +41,10 @@ class Pulled:
 class Receiving:
     """The desk's incoming side."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, told: Callable[[Sequence[Told]], Awaitable[None]]) -> None:
+        """`told` is given what headers that were taken in say of the supervision log."""
         self._desk = desk
+        self._told = told
 
     async def receive(self, arrivals: Sequence[Arrival]) -> None:
         """Take headers off the bus. When this returns, each is durable, refused, or known already; then it may be acknowledged."""
@@ -61,6 +64,13 @@ class Receiving:
         self._desk.to_pull(work.lost_dossiers)
         self._desk.to_pull(
             [e for e in work.entries.values() if e.box == "in" and e.state is State.DELIVERED and not e.parked]
+        )
+        await self._told(
+            [
+                Told(sealed.eid, header.sender.agency, header.log)
+                for _, sealed, header in opened
+                if header.log is not None and (sealed.eid, "in") in work.entries
+            ]
         )
         faults.point("R2")
 

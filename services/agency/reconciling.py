@@ -23,6 +23,7 @@ from services.reconcile.nightly import Nightly, Settings
 from services.reconcile.servicer import SERVICE, ReconcileServicer
 from services.reconcile.shelf import Inventory
 from services.relay import Parcel
+from xieban.reconcile import LogDispute
 from xieban.seal import Directory
 from xieban.wire.v1 import reconcile_pb2_grpc
 
@@ -69,6 +70,7 @@ def add(
     carry: Callable[[Sequence[Parcel]], None],
     fetch: Callable[[Sequence[Entry]], None],
     witnessed: Callable[[], Awaitable[bytes]],
+    log_views: Callable[[], Awaitable[tuple[list[LogDispute], int]]],
     fence: Callable[[], str] = lambda: "",
 ) -> tuple[str, Reconciling]:
     """Serve ReconcileService; its name, and the parts."""
@@ -94,6 +96,7 @@ def add(
         run=run,
         send_again=mending.send_again,
         witnessed=witnessed,
+        log_views=log_views,
         fence=fence,
     )
     reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server(servicer, server)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from services.agency import store
+from services.agency import outbox, store
 from services.agency.desk import entry_of
 from services.agency.holdings import parts
 from services.agency.store import Box, Entry, FactRow, LaneKey
@@ -136,9 +136,9 @@ class Recovery:
         owed = [
             (eid, audience, "receipt", peer) for eid, _, peer, *_ in rows for audience in {peer, str(Agency.GATEWAY)}
         ]
-        tx.many(*store.outbox_insert(owed))
+        tx.many(*outbox.insert(owed))
         held = [(eid, name) for eid, names in holders.items() for name in names]
-        tx.many(*store.outbox_finish(held))
+        tx.many(*outbox.finish(held))
         log.info("written down", extra={"count": len(entries) + len(rows), "owed": len(parcels)})
 
     def _sent(self, work: Work, sealed: Sealed, header: Header) -> Entry:

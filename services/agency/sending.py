@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from services.agency import store
 from services.agency.desk import WITHDRAWAL, Desk, entry_of, fact
@@ -16,7 +18,7 @@ from services.chassis.database import Transaction
 from services.relay import Parcel
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
-from xieban.errors import Reason, XiebanError, failure
+from xieban.errors import Reason, TooLarge, XiebanError, failure
 from xieban.handoff import (
     HEADER_VERSION,
     SETTLED,
@@ -27,6 +29,7 @@ from xieban.handoff import (
     FactKind,
     Header,
     Lane,
+    LogView,
     Party,
     State,
     StatedDue,
@@ -81,8 +84,10 @@ Order = Send | Decide
 class Sending:
     """The desk's outgoing side."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, log_view: Callable[[], LogView | None] = lambda: None) -> None:
+        """`log_view` is what this node's witness has cosigned of the supervision log; every header tells it."""
         self._desk = desk
+        self._log_view = log_view
 
     async def act(self, orders: Sequence[Order]) -> list[Entry | Exception]:
         """Carry out orders of this agency's systems; one refusal does not touch its neighbours."""
@@ -225,8 +230,13 @@ class Sending:
             rules=self._desk.tables.edition,
             clocks=list(draft.clocks),
             dues=list(draft.dues),
+            log=self._log_view(),
         )
-        return header, seal_header(header, self._desk.me.key)
+        try:
+            return header, seal_header(header, self._desk.me.key)
+        except TooLarge:
+            bare = msgspec.structs.replace(header, log=None)  # a full header goes without it
+            return bare, seal_header(bare, self._desk.me.key)
 
     def _decide(self, work: Work, order: Decide) -> Entry:
         entry = work.entries.get((order.eid, "in"))

@@ -351,47 +351,6 @@ def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
     return tx.all(sql, eids)
 
 
-def outbox_insert(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
-    """Rows of (eid, audience, what, receiver)."""
-    return ("INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)", rows)
-
-
-def outbox_finish(rows: Sequence[tuple[str, str]]) -> Statement:
-    """Rows of (eid, audience) whose audience has given its signed word."""
-    return ("UPDATE outbox SET done = 1 WHERE eid = ? AND audience = ? AND done = 0", rows)
-
-
-def outbox_reopen(rows: Sequence[tuple[str, str, str, str]]) -> Statement:
-    """Rows of (eid, audience, what, receiver) whose audience turned out not to hold the statement after all."""
-    sql = (
-        "INSERT INTO outbox (eid, audience, what, receiver, done) VALUES (?, ?, ?, ?, 0)"
-        " ON CONFLICT (eid, audience) DO UPDATE SET done = 0"
-    )
-    return (sql, rows)
-
-
-def outbox_pending(tx: Transaction) -> list[Row]:
-    """Everything unfinished: eid, audience, what, receiver, trace, sealed."""
-    handoff = (
-        "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN handoff"
-        " ON handoff.eid = outbox.eid AND handoff.box = 'out' WHERE done = 0 AND what = 'handoff' ORDER BY handoff.seq"
-    )
-    receipt = (
-        "SELECT outbox.eid, audience, what, receiver, trace, sealed FROM outbox JOIN receipt"
-        " ON receipt.eid = outbox.eid AND receipt.box = 'out' WHERE done = 0 AND what = 'receipt' ORDER BY receipt.at"
-    )
-    reply = (
-        "SELECT outbox.eid, audience, what, receiver, '' AS trace, sealed FROM outbox JOIN reply"
-        " ON reply.eid = outbox.eid WHERE done = 0 AND what = 'reply' ORDER BY reply.seq"
-    )
-    return [*tx.all(handoff), *tx.all(receipt), *tx.all(reply)]
-
-
-def outbox_unfinished(tx: Transaction) -> int:
-    row = tx.one("SELECT COUNT(*) AS n FROM outbox WHERE done = 0")
-    return int(row["n"]) if row else 0
-
-
 def dossiers_insert(rows: Sequence[DossierRow]) -> Statement:
     """One already here stays: it is the same by commitment."""
     sql = "INSERT INTO dossier (eid, salt, manifest) VALUES (?, ?, ?) ON CONFLICT (eid) DO NOTHING"

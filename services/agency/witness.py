@@ -1,7 +1,8 @@
 """This agency as a witness of the supervision log: it cosigns only what grows out of what it cosigned before.
 
 What it saw is kept before it is signed, so that after a crash it signs the same again or nothing. What does not fit is kept as
-evidence and never signed. Nothing of what entries say is known here: a witness sees sizes and roots.
+evidence and never signed. A log that signed two histories gets nothing more from here. Nothing of what entries say is known here: a
+witness sees sizes and roots.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from dataclasses import dataclass
 
 from services.chassis import faults
 from services.chassis.clock import Clock
-from services.chassis.database import Database, Transaction
+from services.chassis.database import Database, Row, Transaction
 from xieban.errors import Reason, XiebanError, failure
+from xieban.handoff import LogView
 from xieban.marshal import micros
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Checkpoint, Policy, Witnessed
 from xieban.proof.note import SigningKey, VerifierKey
+from xieban.proof.spelling import octets, spell
 from xieban.proof.witness import extends
 
 log = logging.getLogger(__name__)
 
 SECOND = 1_000_000
+LARGEST = 2**53 - 1
+"""The largest size that a header can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,19 @@ class Cosigned:
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A tree that the log signed for somebody else and that is not of the history cosigned here: its size, and the size held."""
+
+    size: int
+    against: int
+
+
 class Witness:
-    """One node's witness of its city's log. `at` never goes back: a clock that did is no witness of time."""
+    """One node's witness of its city's log. `at` never goes back: a clock that did is no witness of time.
+
+    `view` is what it has cosigned last, as this node's headers tell it; None before the first time.
+    """
 
     def __init__(
         self,
@@ -44,21 +60,38 @@ class Witness:
         key: SigningKey,
         clock: Clock,
         fence: Callable[[], None] = lambda: None,
+        kept: Callable[[], None] = lambda: None,
     ) -> None:
-        """`fence` raises while the node may sign nothing."""
+        """`fence` raises while the node may sign nothing; `kept` is called when another tree has been cosigned."""
+        self.view: LogView | None = None
+        self._fork: Fork | None = None
+        self._kept = kept
         self._fence = fence
         self._database = database
         self._policy = Policy(log=log, witnesses=(), threshold=0)
         self._key = key
         self._clock = clock
 
+    async def begin(self) -> None:
+        """Know again, in a fresh process, what was cosigned last and whether the log has been convicted."""
+        row, shown = await self._database.read(_standing)
+        self.view = view_of(row["note"], log=self._policy.log) if row is not None else None
+        # Evidence counts against the key that signed it: a log with another key is another log.
+        signed = (one for one in shown if note.parse(one["note"]).verify([self._policy.log]))
+        self._fork = next((Fork(one["size"], one["against"]) for one in signed), None)
+
     async def cosign(self, data: bytes, *, old: int, proof: Sequence[bytes]) -> Cosigned:
         """Cosign a signed checkpoint, or say from which size on it must be proven.
 
-        Errors: those of `Policy.check`, LOG_FORKED, CLOCK_SUSPECT.
+        Errors: those of `Policy.check`, PROOF_MALFORMED (no header could say it), LOG_FORKED, CLOCK_SUSPECT.
         """
         self._fence()
         offered = self._policy.check(data).checkpoint
+        if self._fork is not None:
+            raise failure(Reason.LOG_FORKED, size=self._fork.size, limit=self._fork.against)
+        view = view_of(data, log=self._policy.log)
+        if view is None:
+            raise failure(Reason.PROOF_MALFORMED, what="检查点", detail="含有本平台不用的附加行，或者过大")
         at = micros(self._clock.now()) // SECOND
         size, fork = await self._database.write(lambda tx: self._keep(tx, offered, data, old=old, proof=proof, at=at))
         if fork is not None:
@@ -66,6 +99,9 @@ class Witness:
             raise fork
         if size != old or await self._database.read(_is_restored):
             return Cosigned(size=size, line="")
+        if self.view is None or view.size > self.view.size:
+            self.view = view
+            self._kept()
         faults.point("W1")
         return Cosigned(size=offered.size, line=checkpoint.cosign(offered, self._key, at=at).line)
 
@@ -77,7 +113,10 @@ class Witness:
         """
         self._fence()
         shown = Policy(log=self._policy.log, witnesses=(self._key.public,), threshold=1).check(data) if data else None
-        return await self._database.write(lambda tx: self._recall(tx, shown, data, proof=proof))
+        size = await self._database.write(lambda tx: self._recall(tx, shown, data, proof=proof))
+        await self.begin()
+        self._kept()
+        return size
 
     def _recall(self, tx: Transaction, shown: Witnessed | None, data: bytes, *, proof: Sequence[bytes]) -> int:
         row = tx.one("SELECT size, note FROM witness_checkpoint ORDER BY size DESC LIMIT 1")
@@ -96,6 +135,23 @@ class Witness:
             log.warning("took back a cosignature of our own", extra={"size": size})
         tx.run("DELETE FROM node WHERE name = 'witness'")
         return size
+
+    async def convict(self, other: bytes, *, against: int, eid: str, agency: str) -> None:
+        """Keep that the log signed another history too, and cosign nothing of it any more.
+
+        `other` is a checkpoint signed by the log that cannot be of the history cosigned here, as the tree of size `against` shows. The
+        header `eid` of `agency` told of it. Errors: those of `Policy.check`.
+        """
+        tree = self._policy.check(other).checkpoint
+        row = (tree.size, tree.root, other, against, micros(self._clock.now()) // SECOND, eid, agency)
+        await self._database.write(
+            lambda tx: tx.run(
+                "INSERT INTO witness_refusal (size, root, note, against, refused_at, eid, agency) VALUES (?,?,?,?,?,?,?)"
+                " ON CONFLICT DO NOTHING",
+                row,
+            )
+        )
+        self._fork = self._fork or Fork(tree.size, against)
 
     async def held(self) -> bytes:
         """The newest checkpoint this witness has kept, as the log signed it; empty when there is none."""
@@ -131,6 +187,29 @@ class Witness:
             (offered.size, offered.root, data, at),
         )
         return size, None
+
+
+def view_of(data: bytes, *, log: VerifierKey) -> LogView | None:
+    """What a header says of a checkpoint that the log signed; None of one that a header cannot say."""
+    whole = note.parse(data)
+    tree = checkpoint.parse(whole.text)
+    values = [one.key_id + one.value for one in whole.signatures if (one.name, one.key_id) == (log.name, log.key_id)]
+    if tree.extensions or not 1 <= tree.size <= LARGEST or not values:
+        return None
+    return LogView(size=tree.size, root=tree.root.hex(), sig=spell(values[0]))
+
+
+def note_of(view: LogView, *, origin: str) -> bytes:
+    """The signed checkpoint of the log named `origin` that a header's view is taken from; nothing is verified. Errors: PROOF_MALFORMED."""
+    tree = Checkpoint(origin=origin, size=view.size, root=bytes.fromhex(view.root))
+    value = octets(view.sig, what="检查点", size=68)
+    return note.Note(tree.text, (note.Signature(origin, value[:4], value[4:]),)).encode()
+
+
+def _standing(tx: Transaction) -> tuple[Row | None, list[Row]]:
+    """The newest checkpoint kept, and what headers have shown of other histories."""
+    newest = tx.one("SELECT note FROM witness_checkpoint ORDER BY size DESC LIMIT 1")
+    return newest, tx.all("SELECT size, against, note FROM witness_refusal WHERE eid <> ''")
 
 
 def _is_restored(tx: Transaction) -> bool:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from services.agency import store
+from services.agency import outbox, store
 from services.agency.store import Box, CaseRow, Entry, FactRow, LaneKey
 from services.chassis.database import Transaction
 from services.relay import Parcel
@@ -162,8 +162,8 @@ class Work:
             store.dossier_files_insert(self._dossiers),
             store.receipts_insert([*(row for row, _ in receipts), *self._heard_receipts]),
             store.facts_insert([*own, *self._heard_facts]),
-            store.outbox_insert([row for parcel in parcels for row in _outbox_rows(parcel)]),
-            store.outbox_finish(self.finished),
+            outbox.insert([row for parcel in parcels for row in _outbox_rows(parcel)]),
+            outbox.finish(self.finished),
             store.events_insert(self._events),
             store.refused_insert(self._refused),
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
@@ -21,13 +22,14 @@ from services.chassis.lifecycle import Process, run
 from services.chassis.lock import alone
 from services.chassis.rpc import RpcServer, Tls, channel
 from services.chassis.telemetry import Telemetry
-from services.gateway import reconciling, servicer
+from services.gateway import reconciling, servicer, silence
 from services.gateway.checkpoints import Ask, Checkpoints, Remind
 from services.gateway.exporting import City, Exporter
 from services.gateway.fence import LogFence
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
 from services.gateway.ladder import Ladder
+from services.gateway.log import Note, append_once
 from services.gateway.log_servicer import SERVICE as LOG_SERVICE
 from services.gateway.log_servicer import LogServicer
 from services.gateway.lookups import Lookups
@@ -35,6 +37,7 @@ from services.gateway.outbox import Post, incarnation
 from services.gateway.reading import Reading
 from services.gateway.recalculate import recalculate, retarget
 from services.gateway.reckoning import Reckoner
+from services.gateway.silence import Patience
 from services.gateway.supervision import servicer as supervision_servicer
 from services.gateway.supervision.desk import Desk
 from services.gateway.supervision.orders import Orders
@@ -57,6 +60,7 @@ from services.trusted import read as read_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.errors import Reason, XiebanError, failure
+from xieban.marshal import micros
 from xieban.procedure import table
 from xieban.supervision import Terms
 from xieban.timelimits import RULES, Calendar, read_overlay
@@ -74,7 +78,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `calendar`: the operator's working-day file over the published years. `warnings`: days before the end by limit id, in place of the
     default rungs; a limit takes them when it is next worked out. `targets`: service targets, not 法定期限; none by default.
-    `supervision`: how long a reply may take and who answers next.
+    `supervision`: how long a reply may take and who answers next. `silence`: how long a receipt may take before its absence is logged.
     """
 
     city: str
@@ -94,6 +98,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warnings: dict[str, tuple[int, ...]] = {}
     targets: tuple[Target, ...] = ()
     supervision: Terms = Terms()
+    silence: Patience = Patience()
     sandbox: Sandbox | None = None
     reconcile: Settings = Settings()
     telemetry: Telemetry = Telemetry()
@@ -133,6 +138,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     reckoner = Reckoner(calendar)
     ladder = _ladder(config)
     rules = Rules(checked(config.supervision), calendar)
+    patience = silence.checked(config.silence)
     own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
     seen = config.database.with_name("trust.seen")
     trusted = load_trust(
@@ -158,10 +164,13 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     fence = LogFence(database, policy=policy, counterparts=seen_by, mark=mark, clock=clock)
     await fence.begin()
     inc = await database.write(incarnation)
+    # What is logged from here on was judged by this list.
+    goes_by = Note("TRUSTLIST", eid=trusted.eid, detail=f"{trusted.value.version}:{trusted.eid[:16]}")
+    await database.write(partial(append_once, note=goes_by, at=micros(clock.now())))
 
     targets = _targets(config)
     desk = Desk(Author(city=place.token, inc=inc, key=key, rules=rules), targets=targets)
-    follower = Follower(reckoner, ladder, desk)
+    follower = Follower(reckoner, ladder, desk, patience)
     bus = await process.stack.enter_async_context(
         await Bus.connect(
             config.nats,
@@ -176,6 +185,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     issuer = Issuer(bus, city=place.token, agency=Agency.GATEWAY, key=key, clock=clock, linger=linger)
     await recalculate(database, follower, clock=clock)
     await retarget(database, follower, targets=targets, clock=clock)
+    await silence.renew(database, patience=patience, now=micros(clock.now()))
     committed = Bell()
     relay = Relay(bus=bus, clock=clock)
     post = Post(database, relay=relay, city=place.token, committed=committed)
@@ -189,7 +199,15 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
         desk=desk,
         committed=committed.ring,
     )
-    watch = Watch(database, clock=clock, quiet_for=ingest.quiet_for, ladder=ladder, desk=desk, committed=committed.ring)
+    watch = Watch(
+        database,
+        clock=clock,
+        quiet_for=ingest.quiet_for,
+        ladder=ladder,
+        desk=desk,
+        patience=patience,
+        committed=committed.ring,
+    )
     await bus.subscribe([subjects.ticket(place.token, "*", Agency.GATEWAY)], collector.take)
     consumer = subjects.consumer(place.token, Agency.GATEWAY)
     process.tasks.create_task(watch.run(), name="watch")
@@ -274,6 +292,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
         reading,
         supervisions,
         look=lookups.timeline,
+        silent=partial(silence.silent, database),
         city=place,
         clock=clock,
         sandbox=isinstance(clock, SandboxClock),

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from services.gateway import silence
 from services.gateway.clocks import Action, Key, Limit, plan, standing
 from services.gateway.course import RANK, Course, Fact, Handoff, Violation, course, fact_order
 from services.gateway.dues import Compared, compare
@@ -17,9 +18,10 @@ from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from services.gateway.log import Note
 from services.gateway.reckoning import Drawn, Reckoner
+from services.gateway.silence import Patience
 from services.gateway.store import Store, Stored
 from services.gateway.supervision.desk import Desk
-from xieban.handoff import State
+from xieban.handoff import SETTLED, State
 from xieban.procedure import table
 
 _Event = tuple[tuple[int, int, int, str], Note]
@@ -28,11 +30,14 @@ _Event = tuple[tuple[int, int, int, str], Note]
 class Follower:
     """Works cases out with one calendar and one ladder of warnings."""
 
-    def __init__(self, reckoner: Reckoner, ladder: Ladder, desk: Desk | None = None) -> None:
-        """`desk` tells the offices what is recorded of their limits; without one nobody is told."""
+    def __init__(
+        self, reckoner: Reckoner, ladder: Ladder, desk: Desk | None = None, patience: Patience = silence.OFF
+    ) -> None:
+        """`desk` tells the offices what is recorded of their limits; without one nobody is told. `patience`: how long receipts may take."""
         self._reckoner = reckoner
         self._ladder = ladder
         self._desk = desk
+        self._patience = patience
 
     @property
     def calendar(self) -> str:
@@ -67,6 +72,9 @@ class Follower:
         notes += _violations(store, stored.violations, courses, drawn)
         if self._desk is not None:
             self._desk.aim(store.transaction, _by_case(everything, facts, states), now=now)
+        in_flight = [handoff for handoff in everything.values() if handoff.state not in SETTLED]
+        heard = [fact for fact in facts if _entitled(fact, everything[fact.of])]
+        silence.follow(store.transaction, in_flight, states, heard, patience=self._patience, now=now)
         return notes
 
     def _limits(self, store: Store, stored: Stored, drawn: Mapping[str, Sequence[Drawn]], *, now: int) -> list[Note]:
@@ -75,7 +83,8 @@ class Follower:
         One that still runs warns and is declared overdue by the watch alone: while we catch up, its end may be in the next batch.
         """
         wanted = {one.limit.key: one.limit for draws in drawn.values() for one in draws if one.limit is not None}
-        notes: list[Note] = []
+        # What waits to be told was so before what is followed here.
+        notes = self._desk.tell(store.transaction, now=now, cases=drawn) if self._desk is not None else []
         judged: list[Limit] = []
         changed: dict[Key, Limit] = {}
         for key, limit in wanted.items():
@@ -86,7 +95,9 @@ class Follower:
                 warned=stored.warned.get(key, frozenset()),
             )
             stands = standing(after, now=now)
-            if after.ended_at is not None or after.overdue_logged:
+            if before is not None and _stands(before, after):
+                after = replace(after, state=before.state)
+            elif after.ended_at is not None or after.overdue_logged:
                 after = replace(after, state=stands)
                 judged.append(after)
             elif before is not None and before.state == stands == "lapsed":
@@ -106,6 +117,13 @@ class Follower:
         different = [limit for limit in changed.values() if limit != stored.limits.get(limit.key)]
         store.limits_put(different, ladder=self._ladder)
         return notes
+
+
+def _stands(before: Limit, after: Limit) -> bool:
+    """Whether what was recorded by the passing of time is as it was: the same date, and no act. A clock put back takes nothing back."""
+    untouched = after.ended_at is None and not after.stopped and before.overdue_from == after.overdue_from
+    recorded = before.state == "lapsed" or (before.state == "overdue" and before.overdue_logged)
+    return untouched and before.ended_at is None and recorded
 
 
 def detail_of(action: Action) -> str:

@@ -34,7 +34,6 @@ from xieban.seal import Directory
 from xieban.statement import open_header, open_notice, open_receipt, open_reply
 
 logger = logging.getLogger(__name__)
-tracer = telemetry.tracer(__name__)
 
 LATEST = 4_102_444_800_000_000  # the year 2100, in microseconds
 
@@ -85,7 +84,7 @@ class Ingest:
         """Take everything that can be trusted, durably; then say so to its authors."""
         if telemetry.enabled():
             for message in messages:
-                with telemetry.continued(message.headers), tracer.start_as_current_span("gateway.ingest"):
+                with telemetry.span("gateway.ingest", message.headers):
                     pass
         read = self._read(messages, index=await self._database.read(size))
         if read.ended:

@@ -10,8 +10,10 @@ from functools import partial
 
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction, Value
+from services.gateway.lines import Timeline
 from services.gateway.log import Note, append
-from services.gateway.reading import Reading, Timeline, page_size, place_of, token_of
+from services.gateway.paging import page_size, place_of, token_of
+from services.gateway.reading import Reading
 from xieban import lookup
 from xieban.errors import Reason, failure
 from xieban.lookup import LookUp

@@ -5,12 +5,10 @@ A page token is the place after the last row shown; it is opaque to callers. Wha
 
 from __future__ import annotations
 
-import base64
-import binascii
 import heapq
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -21,8 +19,10 @@ from services.gateway.dues import Compared
 from services.gateway.forecast import PLACE_TYPES, Foreseen, foresee
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
+from services.gateway.lines import CaseLine, LedgerLine, LogLine, Overview, Summary, Timeline
+from services.gateway.paging import page_size, place_of, token_of
 from services.gateway.reckoning import Reckoner
-from services.gateway.store import (
+from services.gateway.rows import (
     DUE_COLUMNS,
     EVENT_COLUMNS,
     FACT_COLUMNS,
@@ -33,102 +33,13 @@ from services.gateway.store import (
     handoff_from,
     limits_from,
     touch_from,
-)  # fmt: skip
+)
 from xieban.errors import Reason, failure
 from xieban.procedure import table
 
-DEFAULT_PAGE = 50
-LARGEST_PAGE = 200
 FORESEEN_AT_ONCE = 500
 WORST_FIRST = "urgency, severity, overdue_from"
 LIMIT_STATES = ("running", "overdue", "met", "late", "lapsed")
-
-
-@dataclass(frozen=True, slots=True)
-class CaseLine:
-    """A case in a list."""
-
-    case_id: str
-    stage: str
-    holder: tuple[str, str]
-    returns: int
-    track: str
-    in_custody: bool
-    persons_held: int
-    handoffs: int
-    limits_running: int
-    limits_overdue: int
-    opened_at: int
-    updated_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """An entry of the log."""
-
-    position: int
-    kind: str
-    recorded_at: int
-    case_id: str
-    eid: str
-    detail: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
-    """A line of the ledger of a limit. `recorded_at`: when the act was first heard of; `undone`: taken back by a later line."""
-
-    touch: Touch
-    recorded_at: int
-    undone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """Everything known of one case; facts by the handoff they are about, ledgers and derivations by limit.
-
-    `loose`: acts about limits that no known limit takes. `stated`: due dates as agencies state them; `unmatched` of no known limit.
-    """
-
-    case: CaseLine
-    handoffs: tuple[Handoff, ...]
-    facts: dict[str, tuple[Fact, ...]]
-    limits: tuple[Limit, ...]
-    ledgers: dict[Key, tuple[LedgerLine, ...]]
-    loose: tuple[LedgerLine, ...]
-    derivations: dict[Key, tuple[str, ...]]
-    stated: dict[Key, tuple[Compared, ...]]
-    unmatched: tuple[Compared, ...]
-    log: tuple[LogLine, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Counts of the city."""
-
-    cases: int
-    handoffs: int
-    in_flight: int
-    limits_running: int
-    limits_overdue: int
-    limits_started: int
-    log_entries: int
-    refused: int
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """One look at the city, every list from the same snapshot as the counts beside it."""
-
-    summary: Summary
-    in_flight: tuple[Handoff, ...]
-    due_next: tuple[Limit, ...]
-    overdue: tuple[Limit, ...]
-    late: tuple[Limit, ...]
-    limits_late: int
-    changed: tuple[CaseLine, ...]
-    held: frozenset[str]
 
 
 class Reading:
@@ -332,13 +243,6 @@ def _act(touch: Touch) -> Touch:
     return replace(touch, start_eid="", standing="effective", number="")
 
 
-def page_size(asked: int) -> int:
-    """Errors: FIELD_INVALID outside 1 to 200; 0 means the default."""
-    if not 0 <= asked <= LARGEST_PAGE:
-        raise failure(Reason.FIELD_INVALID, field="page_size", detail=f"应为 1 至 {LARGEST_PAGE}")
-    return asked or DEFAULT_PAGE
-
-
 def _in_order(handoffs: Sequence[Handoff]) -> list[Handoff]:
     """By time; of one instant (a frozen clock makes many), an answer after what it answers."""
     depth: dict[str, int] = {}
@@ -452,21 +356,3 @@ def _log_line(row: Row) -> LogLine:
         position=row["position"], kind=row["kind"], recorded_at=row["recorded_at"], case_id=row["case_id"],
         eid=row["eid"], detail=row["detail"], hash=row["leaf"].hex(),
     )  # fmt: skip
-
-
-def token_of(*place: int | str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def place_of(token: str, types: tuple[type, ...]) -> list[Value]:
-    try:
-        place = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=list[int | str])
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-        raise _bad_token() from error
-    if [type(value) for value in place] != list(types):
-        raise _bad_token()
-    return list(place)
-
-
-def _bad_token() -> Exception:
-    return failure(Reason.FIELD_INVALID, field="page_token", detail="不是本接口给出的续页标记")

@@ -19,8 +19,9 @@ from services.gateway.clocks import SHANGHAI, Limit
 from services.gateway.course import Fact, Handoff
 from services.gateway.dues import Compared
 from services.gateway.forecast import Foreseen
+from services.gateway.lines import CaseLine, LedgerLine, LogLine
 from services.gateway.lookups import Looked, Lookups
-from services.gateway.reading import CaseLine, LedgerLine, LogLine, Reading
+from services.gateway.reading import Reading
 from xieban import ids
 from xieban.agency import Agency
 from xieban.errors import Reason, failure

@@ -1,4 +1,4 @@
-"""The watch: looks at the limits that are due to be looked at and writes down which warn and which have run out.
+"""The watch: looks at what is due to be looked at and writes down which limits warn or have run out, and which receipts are missing.
 
 `clocks.plan` says what there is to do; here it is done, state, warning and log entry in one transaction, so that after a crash the next
 round finds either all or none. What must not go in: reckoning of dates, and any decision.
@@ -14,12 +14,16 @@ from functools import partial
 from services.chassis import faults, telemetry
 from services.chassis.clock import Clock, SandboxClock
 from services.chassis.database import Database, Transaction
+from services.chassis.room import once_there_is_room
+from services.gateway import silence
 from services.gateway.clocks import DEFAULT, SHANGHAI, Action, plan
 from services.gateway.follow import detail_of
 from services.gateway.ladder import Ladder
 from services.gateway.log import Note, append
 from services.gateway.outbox import nothing_to_send
+from services.gateway.silence import Patience
 from services.gateway.store import Store
+from services.gateway.supervision import untold
 from services.gateway.supervision.desk import Desk
 from xieban.marshal import micros, moment
 
@@ -40,11 +44,16 @@ class Watch:
         quiet_for: Callable[[], float],
         ladder: Ladder = DEFAULT,
         desk: Desk | None = None,
+        patience: Patience = silence.OFF,
         committed: Callable[[], None] = nothing_to_send,
     ) -> None:
-        """`desk` tells the offices and supervises; without one nobody is told. `committed` is called when there is something to send."""
+        """`desk` tells the offices and supervises; without one nobody is told. `patience`: the terms by which cases are followed too.
+
+        `committed` is called when there is something to send.
+        """
         self._database = database
         self._desk = desk
+        self._patience = patience
         self._committed = committed
         self._ladder = ladder
         self._lateness = telemetry.meter(__name__).create_histogram(
@@ -63,16 +72,25 @@ class Watch:
             while self._quiet_for() < QUIET and waited < PATIENCE:
                 await self._clock.sleep(QUIET)
                 waited += QUIET
-            await self.round()
+            await once_there_is_room(self.round, clock=self._clock)
             await self._clock.sleep(await self._pause())
 
     async def round(self) -> int:
-        """Record every warning and every breach that is due now, and every step of a supervision; how many warnings and breaches."""
+        """Record every warning and breach that is due now, every step of a supervision, every receipt that is missing.
+
+        Everything is recorded before anybody is told. Returns how many warnings and breaches there were.
+        """
         done = 0
-        while await self._is_due():
+        while True:
             now = micros(self._clock.now())
+            if await self._is_due():
+                body = partial(self._carry_out, now=now)
+            elif self._desk is not None and await self._database.read(untold.waits):
+                body = partial(self._tell, self._desk, now=now)
+            else:
+                return done
             try:
-                actions = await self._database.write(partial(self._carry_out, now=now))
+                actions = await self._database.write(body)
             except asyncio.CancelledError:
                 self._committed()  # whoever moved the clock has gone away; the round is committed all the same
                 raise
@@ -80,7 +98,6 @@ class Watch:
             self._committed()
             self._measure(actions, now)
             done += len(actions)
-        return done
 
     def _carry_out(self, transaction: Transaction, *, now: int) -> list[Action]:
         store = Store(transaction)
@@ -92,18 +109,24 @@ class Watch:
         store.limits_looked_at(after.values(), ladder=self._ladder)
         store.rungs_add(actions, at=now)
         if self._desk is not None:
-            notes += self._desk.limits(transaction, actions, now=now)
+            self._desk.later(transaction, actions)
             notes += self._desk.live(transaction, now=now)
+        notes += silence.tell(transaction, patience=self._patience, now=now)
         append(transaction, notes, at=now)
         faults.point("G1")
         return actions
+
+    def _tell(self, desk: Desk, transaction: Transaction, *, now: int) -> list[Action]:
+        append(transaction, desk.tell(transaction, now=now), at=now)
+        faults.point("G1")
+        return []
 
     def _measure(self, actions: Sequence[Action], now: int) -> None:
         for action in actions:
             self._lateness.record((now - action.at) / 1_000_000, {"kind": action.kind})
 
     async def advance(self, clock: SandboxClock, to: datetime) -> None:
-        """Live through the time until `to`: stop at every moment a limit warns or runs out, so that its entry bears that moment."""
+        """Live through the time until `to`: stop at every moment something is to be recorded, so that its entry bears that moment."""
         async with self._advancing:
             while (due := await self._next()) is not None and due <= micros(to):
                 if due > micros(clock.now()):
@@ -130,5 +153,6 @@ class Watch:
         moments = (
             Store(transaction).limits_next(),
             self._desk.next_at(transaction) if self._desk is not None else None,
+            silence.next_at(transaction),
         )
         return min((moment for moment in moments if moment is not None), default=None)

@@ -19,9 +19,22 @@ from xieban.agency import Agency
 from xieban.errors import Reason, failure
 from xieban.handoff import LATEST, Node
 from xieban.marshal import micros, sealed_to_bytes
-from xieban.reconcile import SUMMARY_VERSION, Series, SeriesSum, Standing, Summary, Window, branch, pairs, root
+from xieban.reconcile import (
+    SUMMARY_VERSION,
+    LogDispute,
+    Series,
+    SeriesSum,
+    Standing,
+    Summary,
+    Window,
+    branch,
+    pairs,
+    root,
+)
 from xieban.reconcile_views import (
+    MOST_DIFFERENCES,
     branch_to_pb,
+    dispute_to_pb,
     eids_of,
     prefix_of,
     reconciliation_to_pb,
@@ -49,7 +62,7 @@ class Speaker(Protocol):
 
 
 class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
-    """One node's. `send_again` opens outbox rows of ours for an agency, `witnessed` and `fence` tell how the node stands."""
+    """One node's. `send_again` opens outbox rows of ours for an agency; `witnessed`, `log_views` and `fence` tell how the node stands."""
 
     def __init__(
         self,
@@ -63,6 +76,7 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         run: Run,
         send_again: Callable[[str, Sequence[str]], Awaitable[int]],
         witnessed: Callable[[], Awaitable[bytes]] | None = None,
+        log_views: Callable[[], Awaitable[tuple[list[LogDispute], int]]] | None = None,
         fence: Callable[[], str] = lambda: "",
     ) -> None:
         self._city = city
@@ -74,6 +88,7 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         self._run = run
         self._send_again = send_again
         self._witnessed = witnessed
+        self._log_views = log_views
         self._fence = fence
 
     async def Summarize(self, request: pb.SummarizeRequest, context: Context) -> pb.SummarizeResponse:
@@ -143,7 +158,14 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
     ) -> pb.GetReconciliationResponse:
         last = self._run.last
         shown = reconciliation_to_pb(last) if last is not None else None
-        return pb.GetReconciliationResponse(last=shown, fence=self._fence(), incarnation=self._speaker.inc)
+        disputes, waiting = await self._log_views() if self._log_views is not None else ([], 0)
+        return pb.GetReconciliationResponse(
+            last=shown,
+            fence=self._fence(),
+            incarnation=self._speaker.inc,
+            disputes=[dispute_to_pb(one) for one in disputes[:MOST_DIFFERENCES]],
+            views_waiting=waiting,
+        )
 
     async def GetWitnessed(self, request: pb.GetWitnessedRequest, context: Context) -> pb.GetWitnessedResponse:
         return pb.GetWitnessedResponse(note=await self._witnessed() if self._witnessed is not None else b"")

@@ -20,21 +20,21 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from services.chassis.clock import SystemClock
-from services.provision import NODES, Home, Ports
+from services.provision import Home, Ports
 from services.replay.dossiers import client_ref, dossier
 from services.replay.inbox import Inbox, at_least_complete, settled
 from services.replay.plan import PERSON, CasePlan, Step
-from services.stack.processes import first_of, node_profile
+from services.stack.processes import first_of
 from xieban.agency import PARTIES, Agency
-from xieban.client import Profile, SandboxClient, XiebanClient
+from xieban.client import Profile, XiebanClient
 from xieban.errors import Reason, Unreachable, XiebanError, failure
 from xieban.handoff import State
+from xieban.sandbox_client import SandboxCity
 from xieban.views import ActView, ClockView, DefectView, Draft
 
 AT_ONCE: Final = 64
 STALLED_AFTER: Final = 180.0
 LOOK_EVERY: Final = 5.0
-QUIET_WAIT: Final = 2.0
 # What the clerk writes when a reply to the court's needs came without its enclosure.
 INCOMPLETE: Final = (DefectView(code="pp.supply_complete", article="检规340", item="files"),)
 
@@ -66,12 +66,10 @@ class Outcome:
 class City:
     """The clerks' and the operator's ways into one running city."""
 
-    def __init__(
-        self, clients: dict[Agency, XiebanClient], inboxes: dict[Agency, Inbox], sandboxes: dict[Agency, SandboxClient]
-    ) -> None:
+    def __init__(self, clients: dict[Agency, XiebanClient], inboxes: dict[Agency, Inbox], sandbox: SandboxCity) -> None:
         self.clients = clients
         self.inboxes = inboxes
-        self.sandboxes = sandboxes
+        self.sandbox = sandbox
 
 
 class Driver:
@@ -95,7 +93,7 @@ class Driver:
         )
         self._alive = self._clock.ticks()
         for at, group in itertools.groupby(merged, key=lambda item: item[0]):
-            await self._patiently(lambda at=at: self._advance(at))  # type: ignore[misc]
+            await self._patiently(partial(self._city.sandbox.move, at))
             cases: dict[str, list[tuple[CasePlan, Step]]] = {}
             for _, plan, step in group:
                 cases.setdefault(plan.case_id, []).append((plan, step))
@@ -172,23 +170,9 @@ class Driver:
             return (await client.answer(sent[step.answers], draft)).eid
         return (await client.send(draft)).eid
 
-    async def _advance(self, at: datetime) -> None:
-        await asyncio.gather(*(sandbox.advance(at) for sandbox in self._city.sandboxes.values()))
-
     async def _quiet(self) -> None:
-        """Until every statement is held by everyone it is for: the gateway learns of an instant before the next one begins.
-
-        Nobody sends any more, so a node that is clear stays clear and is not asked again.
-        """
-        restless = dict(self._city.sandboxes)
-        while restless:
-            waits = (self._patiently(partial(sandbox.backlog, patience=QUIET_WAIT)) for sandbox in restless.values())
-            backlogs = await asyncio.gather(*waits)
-            restless = {
-                agency: sandbox
-                for (agency, sandbox), backlog in zip(restless.items(), backlogs, strict=True)
-                if not backlog.clear
-            }
+        """Until every statement is held by everyone it is for: the gateway learns of an instant before the next one begins."""
+        while await self._patiently(partial(self._city.sandbox.settle, patience=LOOK_EVERY)):
             self._check_alive()
         self._alive = self._clock.ticks()
 
@@ -228,15 +212,13 @@ async def drive(home: Home, plans: Sequence[CasePlan], *, tick: Tick) -> Outcome
             agency: await stack.enter_async_context(XiebanClient.open(Profile.load(home.client(agency))))
             for agency in PARTIES
         }
-        sandboxes = {
-            agency: await stack.enter_async_context(SandboxClient.open(node_profile(home, agency))) for agency in NODES
-        }
+        sandbox = await stack.enter_async_context(SandboxCity.open(home.client("sandbox")))
         inboxes = {agency: Inbox(client) for agency, client in clients.items()}
         try:
             async with asyncio.TaskGroup() as tasks:
                 followers = [tasks.create_task(inbox.follow()) for inbox in inboxes.values()]
                 try:
-                    return await Driver(City(clients, inboxes, sandboxes), tick=tick).drive(plans)
+                    return await Driver(City(clients, inboxes, sandbox), tick=tick).drive(plans)
                 finally:
                     for follower in followers:
                         follower.cancel()

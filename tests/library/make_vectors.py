@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tests.library import samples
 from xieban import canonical, dossier
 from xieban.dossier import Document, Dossier, EvidenceItem, File, Person
@@ -21,7 +23,8 @@ FILE = Path(__file__).parents[1] / "vectors" / "statements.json"
 ABOUT = (
     "Sealed statements for any implementation to check. payload is UTF-8 text and is signed as those very bytes; "
     "PAE = 'DSSEv1 ' len(type) ' ' type ' ' len(payload) ' ' payload, lengths in bytes; eid = SHA-256(PAE); sig = Ed25519 over PAE; "
-    "keyid = first 16 hex digits of SHA-256(public). envelope is the protobuf message xieban.wire.v1.Sealed as carried. A reader must "
+    "keyid = first 16 hex digits of SHA-256(public). log.sig is what a signed note of the log bears (docs/ledger-format.md) and is not "
+    "checked here. envelope is the protobuf message xieban.wire.v1.Sealed as carried. A reader must "
     "accept every statement and refuse every payload under refused_headers. commitment = SHA-256(salt || manifest)."
 )
 
@@ -42,6 +45,7 @@ def vectors() -> dict[str, Any]:
         ],
     )
     next_one = seal_header(second, police)
+    third = samples.header(lane=Lane(seq=3, prev=next_one.eid), log=samples.log_view())
     defect = Defect(code="pp.in_time", article="检规157、刑诉91", item="P1")
     facts = [
         Fact(of=first.eid, kind="complete", at=1_772_500_000_100_000, defects=[defect], answer=""),
@@ -65,6 +69,7 @@ def vectors() -> dict[str, Any]:
         "statements": [
             _statement("first header of a lane", first, police),
             _statement("second header, refers to the first", next_one, police),
+            _statement("third header, tells of the log", seal_header(third, police), police),
             _statement("receipt with a defect and an answer", receipt, procuratorate),
             _statement("ticket", ticket, procuratorate),
             _statement("warning of a limit", seal_notice(samples.notice(), gateway), gateway),
@@ -111,9 +116,17 @@ def _refused() -> list[dict[str, str]]:
         ("not NFC", "2026-11", "e\u0301"),
         ("missing field", '"rules":"2026-11",', ""),
         ("person by name", '"person":"P1"', '"person":"张三"'),
+        ("no view, spelled out", '"outcome"', '"log":null,"outcome"'),
+        ("view of an empty log", '"outcome"', f'{_log_view(size=0)},"outcome"'),
+        ("signature of the log in another spelling", '"outcome"', f'{_log_view(sig="A" * 90 + "B=")},"outcome"'),
         ("time from 2100 on", '"sent_at":1772500000000000', '"sent_at":4102444800000000'),
     ]
     return [{"why": why, "payload": sound.replace(old, new)} for why, old, new in changes if sound.count(old) == 1]
+
+
+def _log_view(**changes: Any) -> str:
+    view = {**msgspec.to_builtins(samples.log_view()), **changes}
+    return f'"log":{canonical.encode(view).decode()}'
 
 
 def _dossier() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xieban.agency import Agency
-from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, Node, Party, Receipt, Ticket
+from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, LogView, Node, Party, Receipt, Ticket
 from xieban.keys import algorithm
 from xieban.notice import SCOPE, Basis, Demand, Notice, Occasion, Reply
 from xieban.seal import Directory, SealKey, entry
@@ -60,6 +60,11 @@ def header(**changes: Any) -> Header:
         "clocks": [],
     }
     return Header(**{**values, **changes})
+
+
+def log_view(**changes: Any) -> LogView:
+    """A view of the form that a header carries; no log has signed it."""
+    return LogView(**{"size": 20_852, "root": "12" * 32, "sig": "q83vASNF" + "A" * 83 + "=", **changes})
 
 
 def receipt(**changes: Any) -> Receipt:

@@ -17,6 +17,7 @@ from tests.library.samples import (
     STRANGER_KEY,
     TICKET,
     header,
+    log_view,
     receipt,
     ticket,
 )
@@ -52,9 +53,17 @@ def refused(sealed: Sealed, address: Address) -> Reason:
 def test_what_is_sealed_is_opened_as_it_was() -> None:
     sealed = seal_header(header(), POLICE_KEY)
     assert opened(sealed, HANDOFF) == (sealed, header())
+    viewing = seal_header(header(log=log_view()), POLICE_KEY)
+    assert opened(viewing, HANDOFF) == (viewing, header(log=log_view()))
     answer = seal_receipt(receipt(), PROCURATORATE_KEY)
     assert opened(answer, RECEIPT) == (answer, receipt())
     assert opened(seal_ticket(ticket(), PROCURATORATE_KEY), TICKET) == ticket()
+
+
+def test_a_header_without_a_view_of_the_log_is_spelled_as_before_there_were_any() -> None:
+    assert b'"log"' not in canonical.encode(header())
+    spelled_out = canonical.encode(header()).replace(b'"outcome"', b'"log":null,"outcome"')
+    assert refused(POLICE_KEY.seal("header", spelled_out), HANDOFF) is Reason.PAYLOAD_NOT_CANONICAL
 
 
 @pytest.mark.parametrize(
@@ -105,6 +114,12 @@ def test_a_seal_is_checked_before_the_payload_is_read() -> None:
         pytest.param({"case": CaseRef(id="张三盗窃案", stage="S10_investigation")}, id="a case named by a person"),
         pytest.param({"id": "x" * 5000}, id="an endless id"),
         pytest.param({"client_ref_hash": "甲公(刑)诉字1号"}, id="a document number in clear"),
+        pytest.param({"log": log_view(size=0)}, id="a view of an empty log"),
+        pytest.param({"log": log_view(size=2**53)}, id="a view beyond every number"),
+        pytest.param({"log": log_view(root="AB" * 32)}, id="a root in capitals"),
+        pytest.param({"log": log_view(sig="张三")}, id="a name for the log's signature"),
+        pytest.param({"log": log_view(sig="A" * 92)}, id="a signature of another length"),
+        pytest.param({"log": log_view(sig="A" * 90 + "B=")}, id="a signature in another spelling"),
         pytest.param({"dossier": Commitment(commit="plain", files=1, bytes=1, pages=1)}, id="a commitment that is no digest"),
     ],
 )  # fmt: skip

@@ -14,9 +14,9 @@ import pytest
 from services.gateway import checkpoints
 from tests.system.rig import PP, City, main_road, whole_city
 from tests.system.test_clock_commands import opened, operator
-from xieban.client import SandboxCity
 from xieban.handoff import State
 from xieban.notice_client import NoticeClient, SupervisionClient
+from xieban.sandbox_client import SandboxCity
 from xieban.seal import SealKey
 from xieban.supervision import Cause, Measure
 from xieban.views import DefectView

@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.agency import store
-from services.agency.desk import Arrival
+from services.agency import outbox, store, witness
+from services.agency.desk import Arrival, fact
 from services.agency.fence import Fence
 from services.agency.receiving import Receiving
+from services.agency.witness import Witness
 from services.agency.work import Work
-from services.chassis.bus import Outgoing
+from services.chassis import faults
+from services.chassis.bus import Outgoing, Verdict
+from services.chassis.database import Transaction
 from services.chassis.puller import Puller
+from services.gateway import ingest, log
+from services.gateway.clocks import Action
+from services.gateway.ingest import Ingest
+from services.gateway.log import Note
+from services.gateway.spans import Span
+from services.gateway.supervision import untold
+from services.gateway.supervision.desk import Desk
+from services.gateway.supervision.store import Store as NoticeStore
+from services.gateway.touches import _Lay
+from services.gateway.watch import Watch
 from services.relay import Relay
 from tests.system.rig import City
+from xieban.agency import Agency
+from xieban.errors import XiebanError
 from xieban.handoff import Fact, State
+from xieban.marshal import micros
+from xieban.subjects import parse
 
 Patch = pytest.MonkeyPatch
 _receiving: ContextVar[Receiving | None] = ContextVar("receiving", default=None)
@@ -94,8 +113,8 @@ def fire_and_forget(patch: Patch, city: City) -> None:
 
 def outbox_in_memory(patch: Patch, city: City) -> None:
     """What is owed is remembered by the process only."""
-    original = store.outbox_insert
-    patch.setattr(store, "outbox_insert", lambda rows: original([]))
+    original = outbox.insert
+    patch.setattr(outbox, "insert", lambda rows: original([]))
 
 
 def no_inbox_key(patch: Patch, city: City) -> None:
@@ -169,3 +188,153 @@ def acceptance_without_a_receipt(patch: Patch, city: City) -> None:
             self._own_facts[entry.from_agency].pop()
 
     patch.setattr(Work, "state_own", state_own)
+
+
+def delivered_for_what_was_refused(patch: Patch, city: City) -> None:
+    """Whoever sent something that was refused at the door is told that it has arrived as well."""
+    original = Receiving._refuse
+
+    def refuse(self: Receiving, work: Work, arrival: Arrival, error: XiebanError, told: set[str], *, eid: str) -> None:
+        address = parse(arrival.subject)
+        if eid and eid not in told and address is not None:
+            work.tell(address.sender, fact(work, eid, "delivered"), arrival.trace)
+        original(self, work, arrival, error, told, eid=eid)
+
+    patch.setattr(Receiving, "_refuse", refuse)
+
+
+# --- of the gateway
+
+
+def entry_outside_the_transaction(patch: Patch, city: City) -> None:
+    """The log hears of a statement a moment after the statement itself is durable."""
+    original = Ingest.batch
+    held: list[tuple[list[Note], int]] = []
+
+    async def batch(self: Ingest, messages: Sequence[Any]) -> list[Verdict]:
+        held.clear()  # what a dead process held is gone with it
+        verdicts = await original(self, messages)
+        for notes, at in held:
+            await self._database.write(partial(log.append, notes=notes, at=at))
+        return verdicts
+
+    patch.setattr(ingest, "append", lambda transaction, notes, *, at: held.append((list(notes), at)))
+    patch.setattr(Ingest, "batch", batch)
+
+
+def ticket_before_commit(patch: Patch, city: City) -> None:
+    """The gateway gives its word for what it has read and not yet written down, and the word arrives."""
+    original = Ingest.batch
+
+    async def batch(self: Ingest, messages: Sequence[Any]) -> list[Verdict]:
+        read = self._read(messages, index=await self._database.read(log.size))
+        for statement in read.statements.values():
+            self._owe(statement.agency, [statement.eid])
+        await self._owe.__self__.flush()  # type: ignore[attr-defined]
+        for statement in read.statements.values():
+            await heard(Agency(statement.agency), statement.eid)
+        return await original(self, messages)
+
+    async def heard(agency: Agency, eid: str) -> None:
+        owed = "SELECT 1 FROM outbox WHERE eid = ? AND audience = 'gateway' AND done = 0"
+        for _ in range(100):
+            if city.node(agency).process is None or not city.rows(agency, owed, eid):
+                return
+            await asyncio.sleep(0.02)  # the author's own commit has no event outside of it
+
+    patch.setattr(Ingest, "batch", batch)
+
+
+def notice_apart_from_its_debt(patch: Patch, city: City) -> None:
+    """A notice is sealed and owed first; that it is not to be told any more is written down a moment later."""
+    held: dict[Watch, list[Callable[[Transaction], None]]] = {}  # by process: what a dead one held is gone with it
+    within: list[Watch] = []
+    take, add, tell = untold._take, NoticeStore.notices_add, Watch._tell
+
+    def taken(transaction: Transaction, cases: Any, *, upto: int) -> list[Action]:
+        actions = take(transaction, cases, upto=upto)
+        untold.put(transaction, actions)
+        return actions
+
+    def notices_add(self: NoticeStore, rows: Any) -> None:
+        kept = list(rows)
+        if within:
+            held.setdefault(within[-1], []).append(lambda tx: add(NoticeStore(tx), kept))
+        else:
+            add(self, kept)
+
+    def told(self: Watch, desk: Desk, transaction: Transaction, *, now: int) -> list[Action]:
+        within.append(self)
+        try:
+            return tell(self, desk, transaction, now=now)
+        finally:
+            within.pop()
+
+    async def round(self: Watch) -> int:
+        done = 0
+        while True:
+            now = micros(self._clock.now())
+            if await self._is_due():
+                done += len(await self._database.write(partial(self._carry_out, now=now)))
+                faults.point("G2")
+            elif self._desk is not None and await self._database.read(untold.waits):
+                await self._database.write(partial(self._tell, self._desk, now=now))
+                faults.point("G2")
+                for write in (*held.pop(self, []), lambda tx: tx.run("DELETE FROM untold")):
+                    await self._database.write(write)
+            else:
+                return done
+            self._committed()
+
+    patch.setattr(untold, "_take", taken)
+    patch.setattr(NoticeStore, "notices_add", notices_add)
+    patch.setattr(Watch, "_tell", told)
+    patch.setattr(Watch, "round", round)
+
+
+def a_stop_told_twice_stops_nothing(patch: Patch, city: City) -> None:
+    """Of two statements of one and the same act neither is believed."""
+    original = _Lay._ended
+
+    def ended(self: Any, span: Span) -> Span:
+        every = self._ends
+        times = Counter((stop.rule, stop.person, stop.at) for stop in every)
+        self._ends = [stop for stop in every if times[stop.rule, stop.person, stop.at] == 1]
+        try:
+            return original(self, span)
+        finally:
+            self._ends = every
+
+    patch.setattr(_Lay, "_ended", ended)
+
+
+# --- of a witness
+
+
+class _Later:
+    """A transaction that reads at once and writes at another time."""
+
+    def __init__(self, transaction: Transaction, held: list[tuple[str, Any]]) -> None:
+        self.one, self.all = transaction.one, transaction.all
+        self._held = held
+
+    def run(self, sql: str, params: Any = ()) -> None:
+        self._held.append((sql, params))
+
+
+def witness_signs_before_it_keeps(patch: Patch, city: City) -> None:
+    """The cosignature leaves at once; what was cosigned is written down when the log asks the next time."""
+    original = Witness._keep
+    held: dict[Witness, list[tuple[str, Any]]] = {}
+
+    def keep(self: Witness, tx: Transaction, *args: Any, **named: Any) -> Any:
+        for sql, params in held.pop(self, []):
+            tx.run(sql, params)
+        return original(self, _Later(tx, held.setdefault(self, [])), *args, **named)  # type: ignore[arg-type]
+
+    patch.setattr(Witness, "_keep", keep)
+
+
+def witness_asks_for_no_proof(patch: Patch, city: City) -> None:
+    """Whatever the log shows is taken to grow out of what it showed before."""
+    patch.setattr(witness, "extends", lambda held, offered, *, proof: None)

@@ -18,10 +18,10 @@ from services.reconcile.nightly import next_at
 from tests.system.rig import CT, PP, PS, City, main_road, whole_city
 from tests.world import START
 from xieban.agency import Agency
-from xieban.client import SandboxCity
 from xieban.errors import Denied
 from xieban.reconcile import Problem, Reconciliation
 from xieban.reconcile_client import ReconcileClient
+from xieban.sandbox_client import SandboxCity
 from xieban.views import ActView
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,13 +10,18 @@ import pytest
 import pytest_asyncio
 
 from services import relay
+from tests.attacks import probes
 from tests.ledger import Finding
 from tests.system import seeds
 from tests.system.rig import PP, PS, City, main_road, persist, whole_city
+from tests.system.test_supervision_survival import gateway_again
+from xieban.handoff import State
 from xieban.marshal import sealed_to_bytes
 from xieban.views import HandoffView
 
 Scenario = Callable[[City, str], Awaitable[None]]
+Seed = Callable[[pytest.MonkeyPatch, City], None]
+Probe = Callable[[City, str], Awaitable[list[str]]]
 
 
 @pytest_asyncio.fixture
@@ -90,6 +95,32 @@ async def an_ordinary_day(city: City, case: str) -> None:
     await city.police.accept(sent.eid)
 
 
+async def gateway_dies_after_its_commit(city: City, case: str) -> None:
+    await city.start_gateway()
+    await city.quiet_bus()
+    with city.crashing("G2") as died:
+        await returned(city, case)
+        await died.wait()
+    await gateway_again(city)
+
+
+async def gateway_dies_before_its_commit_and_the_broker_loses_its_store(city: City, case: str) -> None:
+    await city.start_gateway()
+    await city.quiet_bus()
+    with city.crashing("G1") as died:
+        sent = await returned(city, case)
+        await died.wait()
+        await city.settle(
+            city.procuratorate, sent.eid, State.COMPLETE
+        )  # the receiver has it: nobody repeats it for his sake
+    await city.stop_gateway()
+    await city.broker.kill()
+    await city.broker.wipe()
+    await city.broker.start()
+    await city.start_gateway()
+    await barrier(city)
+
+
 PATIENT = {receiver_dies_before_its_commit}
 """Scenarios in which the sender does not repeat itself, so that only the broker's redelivery can help."""
 CAUGHT = [
@@ -101,7 +132,30 @@ CAUGHT = [
     (seeds.receipt_before_commit, receiver_dies_before_its_commit, "doubled", "receipt its author knows nothing of"),
     (seeds.lost_inbox_event, an_ordinary_day, "lost", "inbox event accepted"),
     (seeds.acceptance_without_a_receipt, an_ordinary_day, "lost", "state is accepted"),
+    (seeds.entry_outside_the_transaction, gateway_dies_after_its_commit, "lost", "log entry LODGED ×0"),
+    (
+        seeds.ticket_before_commit,
+        gateway_dies_before_its_commit_and_the_broker_loses_its_store,
+        "lost",
+        "outbox row finished though gateway holds nothing",
+    ),
 ]
+SEEN = [
+    (seeds.delivered_for_what_was_refused, probes.a_header_is_forged, "delivered of what was refused"),
+    (seeds.notice_apart_from_its_debt, probes.the_gateway_dies_after_it_has_told_a_breach, "told ×2: overdue"),
+    (seeds.a_stop_told_twice_stops_nothing, probes.a_decision_is_registered_twice, "limit is running"),
+    (
+        seeds.witness_signs_before_it_keeps,
+        probes.the_log_shows_a_witness_two_histories_around_its_death,
+        "2 roots of size 3 are cosigned",
+    ),
+    (
+        seeds.witness_asks_for_no_proof,
+        probes.the_log_shows_a_witness_two_histories_around_its_death,
+        "2 roots of size 3 are cosigned",
+    ),
+]
+"""What the databases do not show when they are laid side by side: the scenario looks for it itself."""
 
 
 def without_repetition(patch: pytest.MonkeyPatch, scenario: Scenario) -> None:
@@ -127,7 +181,7 @@ async def test_the_product_passes_the_scenario(
 @pytest.mark.parametrize(("seed", "scenario", "where", "what"), CAUGHT, ids=[f"{row[0].__name__}" for row in CAUGHT])
 async def test_a_seeded_bug_is_caught(
     doomed: City,
-    seed: Callable[[pytest.MonkeyPatch, City], None],
+    seed: Seed,
     scenario: Scenario,
     where: str,
     what: str,
@@ -140,6 +194,20 @@ async def test_a_seeded_bug_is_caught(
     await scenario(doomed, case)
     findings = await doomed.persistent(case)
     assert any(finding.what.startswith(what) for finding in getattr(findings, where)), str(findings)
+
+
+@pytest.mark.parametrize("probe", {row[1]: None for row in SEEN}, ids=lambda probe: probe.__name__)
+async def test_the_product_does_no_harm(doomed: City, probe: Probe) -> None:
+    assert await probe(doomed, doomed.new_case()) == []
+
+
+@pytest.mark.parametrize(("seed", "probe", "harm"), SEEN, ids=[row[0].__name__ for row in SEEN])
+async def test_the_harm_of_a_seeded_bug_is_seen(
+    doomed: City, seed: Seed, probe: Probe, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(monkeypatch, doomed)
+    found = await probe(doomed, doomed.new_case())
+    assert any(one.startswith(harm) for one in found), found
 
 
 def _owed_to_agencies(unsettled: list[Finding]) -> list[Finding]:

@@ -18,9 +18,10 @@ from tests.system.rig import persist
 from tests.system.test_supervision import OFFICER, OVERDUE_AT, PROSECUTOR, until
 from tests.world import DIVISION, START, sample_dossier
 from xieban.agency import Agency, office
-from xieban.client import SandboxCity, XiebanClient
+from xieban.client import XiebanClient
 from xieban.notice import Occasion
 from xieban.notice_client import NoticeClient, SupervisionClient
+from xieban.sandbox_client import SandboxCity
 from xieban.supervision import Act, Cause, Measure, State
 from xieban.views import ActView, Draft
 

@@ -46,6 +46,15 @@ def refusals_at_gateway(city: City) -> list[str]:
         return [row[0] for row in database.execute("SELECT number FROM refused")]
 
 
+def lists_in_the_log(city: City) -> list[tuple[int, str, str]]:
+    """Position, eid and detail of what the log says of trust lists."""
+    with closing(
+        sqlite3.connect(f"{(city.home.node(Agency.GATEWAY) / 'data.db').as_uri()}?mode=ro", uri=True)
+    ) as database:
+        sql = "SELECT position, eid, detail FROM log_entry WHERE kind = 'TRUSTLIST' ORDER BY position"
+        return list(database.execute(sql))
+
+
 async def restart(city: City, *agencies: Agency) -> None:
     for agency in agencies:
         await city.node(agency).restart()
@@ -146,3 +155,21 @@ async def test_a_node_does_not_come_up_again_with_the_list_from_before_the_theft
         assert raised.value.reason is Reason.TRUST_OLDER
         await city.node(PP).stop()
         assert city.node(PP).process is None
+
+
+async def test_the_log_says_which_list_its_gateway_goes_by_once_for_each_version(tmp_path: Path) -> None:
+    async with whole_city(tmp_path) as city:
+        first = listed(city.home).last.sealed.eid
+        assert lists_in_the_log(city) == [(1, first, f"1:{first[:16]}")]
+        await restart(city)
+        assert lists_in_the_log(city) == [(1, first, f"1:{first[:16]}")]
+
+        sent = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, sent.eid)
+        await city.quiet()
+        index = log_size(city)
+        other = seal(SealKey.generate().public, Agency.COURT, from_index=index)
+        second = put(city.home, add(listed(city.home), other, issue=amended(index))).last.sealed.eid
+        assert len(lists_in_the_log(city)) == 1  # a list counts from the next start
+        await restart(city)
+        assert lists_in_the_log(city) == [(1, first, f"1:{first[:16]}"), (index + 1, second, f"2:{second[:16]}")]

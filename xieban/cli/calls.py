@@ -90,7 +90,7 @@ def as_operator(profile: Path | None, talk: Callable[[Any], Awaitable[_T]]) -> _
     """`talk` with an open SandboxCity."""
     import asyncio
 
-    from xieban.client import SandboxCity
+    from xieban.sandbox_client import SandboxCity
 
     return asyncio.run(_with(SandboxCity, named(profile), talk))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_agency, first
+from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json, fields, moment, table
 from xieban.cli.speaking import FACTS, STATES, handoff_rows, kind_name, stage_name
 from xieban.errors import Reason, failure
@@ -77,9 +78,7 @@ def list_command(
     """列出发出和收到的流转，最新的在前。"""
     from xieban.handoff import State
 
-    if state and state not in set(State):
-        raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(State))
-    wanted = State(state) if state else None
+    wanted = one_of(State, state, option="--state") if state else None
 
     async def talk(client: Any) -> Any:
         return await first(limit, lambda page: client.list(page, case_id=case, state=wanted))

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from xieban.agency import Agency
 from xieban.cli.calls import AsJson, ProfileFolder, named
 from xieban.cli.printing import as_json, fields, table
+from xieban.cli.speaking import node_name
 from xieban.errors import Reason, XiebanError, failure
 
 log_app = typer.Typer(help="监督日志：离线核验证据包，查看检查点和联署，取得入册证明。", no_args_is_help=True)
@@ -45,14 +47,16 @@ def verify_command(
 
 @log_app.command("status")
 def status_command(profile: ProfileFolder = None, json: AsJson = False) -> None:
-    """监督日志的大小和树根，哪些见证方何时联署，是否足数。"""
+    """监督日志的大小和树根，哪些见证方何时联署，是否足数；用机关的接口配置时，还有本节点所见与日志是否一致。"""
     import asyncio
 
     newest, witnessed = asyncio.run(_checkpoints(named(profile)))
+    disputes, waiting = asyncio.run(_disputes(named(profile)))
     told = _told(newest)
     quorum = witnessed is not None and _told(witnessed)["size"] == told["size"]
     if json:
-        as_json({"log": {**told, "quorum": quorum, "witnessed_size": _told(witnessed)["size"] if witnessed else None}})
+        shown = {**told, "quorum": quorum, "witnessed_size": _told(witnessed)["size"] if witnessed else None}
+        as_json({"log": shown, "disputes": disputes, "views_waiting": waiting})
         return
     fields(
         [
@@ -67,6 +71,7 @@ def status_command(profile: ProfileFolder = None, json: AsJson = False) -> None:
     if told["witnesses"]:
         typer.echo()
         table(("见证方", "联署时间"), [(one["name"], one["at"]) for one in told["witnesses"]])
+    _show_disputes(disputes, waiting)
 
 
 @log_app.command("proof")
@@ -102,6 +107,43 @@ async def _checkpoints(folder: Path) -> tuple[bytes, bytes | None]:
                 raise
             witnessed = None
         return await log.checkpoint(witnessed=False), witnessed
+
+
+async def _disputes(folder: Path) -> tuple[tuple[Any, ...], int]:
+    """What an agency's own node has heard of the log that does not fit, and how much it has not settled; nothing from the gateway."""
+    from xieban.client import Profile
+    from xieban.reconcile_client import ReconcileClient
+
+    profile = Profile.load(folder)
+    if profile == profile.at_gateway():
+        return (), 0
+    async with ReconcileClient.open(profile) as node:
+        return await node.disputes()
+
+
+def _show_disputes(disputes: tuple[Any, ...], waiting: int) -> None:
+    if waiting:
+        typer.echo(f"\n本节点还有 {waiting} 处他机关所见的日志待核对。")
+    if not disputes:
+        return
+    typer.echo()
+    if any(one.is_signed and one.eid for one in disputes):
+        typer.echo("监督日志出现两种历史，均有日志签名；证据已留存，本节点不再联署。立即报告政法委。")
+    table(
+        ("说明", "所见条数", "所见树根", "本节点条数", "本节点树根", "告知方", "报文"),
+        [
+            (
+                ("日志分叉" if one.eid else "已拒绝联署") if one.is_signed else "没有日志签名",
+                one.size,
+                one.root[:16],
+                one.own_size or "—",
+                one.own_root[:16] or "—",
+                node_name(Agency(one.sender)),
+                one.eid or "—",
+            )
+            for one in disputes
+        ],
+    )
 
 
 async def _proven(folder: Path, eid: str) -> Any:

@@ -1,6 +1,6 @@
 """Moving the clocks of a sandbox city while somebody looks on: settle, move, tell what fired, settle again.
 
-How clocks move is `xieban.client.SandboxCity`; here is what is checked before and what is told meanwhile.
+How clocks move is `xieban.sandbox_client.SandboxCity`; here is what is checked before and what is told meanwhile.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_notified, first
+from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json, fields, moment, table
 from xieban.cli.speaking import fired
-from xieban.errors import Reason, failure
 from xieban.notice import MAX_TEXT, OCCASION_NAMES, SCOPE
 from xieban.supervision import (
     ACT_NAMES,
@@ -116,8 +116,8 @@ def explain_command(
     json: AsJson = False,
 ) -> None:
     """说明超期原因、整改措施和预计完成日期。"""
-    chosen = _code(Cause, cause, "--cause")
-    measures = [_code(Measure, one, "--measure") for one in measure]
+    chosen = one_of(Cause, cause, option="--cause")
+    measures = [one_of(Measure, one, option="--measure") for one in measure]
 
     async def talk(client: Any) -> Any:
         return await client.explain(
@@ -125,12 +125,6 @@ def explain_command(
         )
 
     _said(as_notified(profile, talk), json=json)
-
-
-def _code(kind: Any, code: str, option: str) -> Any:
-    if code not in set(kind):
-        raise failure(Reason.FIELD_INVALID, field=option, detail="应为 " + "、".join(kind))
-    return kind(code)
 
 
 def _said(matter: Any, *, json: bool) -> None:

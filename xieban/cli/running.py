@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from xieban.cli.calls import AsJson, Limit, Officer, ProfileFolder, PurposeCode, as_committee, first
+from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json, table
 from xieban.cli.speaking import LIMITS, rung_colour
-from xieban.errors import Reason, failure
 from xieban.lookup import purpose as purpose_of
 
 
@@ -23,9 +23,8 @@ def list_command(
     json: AsJson = False,
 ) -> None:
     """列出全市的法定期限，先到期的在前（需要监督方的接口配置）。加 --case --json 可见期限台账和推算过程。"""
-    if state and state not in LIMITS:
-        raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(LIMITS))
-
+    if state:
+        one_of(LIMITS, state, option="--state")
     why = purpose_of(purpose) if case else None
 
     async def talk(client: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_supervisor, first
+from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json, fields, moment, table
-from xieban.errors import Reason, failure
 from xieban.notice import SCOPE
 from xieban.supervision import (
     ACT_NAMES,
@@ -41,9 +41,7 @@ def list_command(
     json: AsJson = False,
 ) -> None:
     """列出督办：未办结的在前，后果最重的在前。"""
-    if state and state not in set(State):
-        raise failure(Reason.FIELD_INVALID, field="--state", detail="应为 " + "、".join(State))
-    wanted = State(state) if state else None
+    wanted = one_of(State, state, option="--state") if state else None
 
     async def talk(client: Any) -> Any:
         return await first(limit, lambda page: client.list(page, state=wanted, case_id=case))
@@ -104,11 +102,10 @@ def discard_command(
     json: AsJson = False,
 ) -> None:
     """不予发出一件拟稿，写明理由。"""
-    if reason not in set(Dropped):
-        raise failure(Reason.FIELD_INVALID, field="--reason", detail="应为 " + "、".join(Dropped))
+    why = one_of(Dropped, reason, option="--reason")
 
     async def talk(client: Any) -> Any:
-        return await client.discard(supervision_id(which), by=by, reason=Dropped(reason), remark=remark)
+        return await client.discard(supervision_id(which), by=by, reason=why, remark=remark)
 
     _shown(as_supervisor(profile, talk), json=json)
 

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from xieban.cli.calls import AsJson
+from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json
 from xieban.cli.trustfiles import Days, machine_now, read, write
 from xieban.cli.trustwords import changes, state_json
@@ -125,9 +126,7 @@ def revoke_command(
     json: AsJson = False,
 ) -> None:
     """吊销一把密钥：从某条日志起，它签的一律不采信。"""
-    why = next((known for known in get_args(EndReason) if known == reason), None)
-    if why is None:
-        raise failure(Reason.FIELD_INVALID, field="--reason", detail="应为 " + "、".join(get_args(EndReason)))
+    why: EndReason = one_of(get_args(EndReason), reason, option="--reason")
     chain = read(file)
     issue = _issue(chain, index, days, afresh)
     _done(file, chain, revoke(chain, id=id, reason=why, from_index=from_index, issue=issue), json)
@@ -135,9 +134,7 @@ def revoke_command(
 
 def _entry(use: str, key: Path, given: dict[str, str], *, from_index: int) -> Entry:
     """Errors: FIELD_INVALID, KEY_FILE_INVALID, FILE_UNREADABLE."""
-    if use not in _USES:
-        raise failure(Reason.FIELD_INVALID, field="--use", detail="应为 " + "、".join(_USES))
-    shape, needed = _USES[use]
+    shape, needed = _USES[one_of(_USES, use, option="--use")]
     for name in needed:
         if not given[name]:
             raise failure(Reason.FIELD_INVALID, field=f"--{name}", detail=f"用途为 {use} 时必填")

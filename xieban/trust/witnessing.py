@@ -27,6 +27,15 @@ def policy(value: TrustList, *, at: int) -> Policy:
     )
 
 
+def log_keys(value: TrustList) -> tuple[VerifierKey, ...]:
+    """Every key that was ever listed as the log's: what one of them signed before it ended still stands."""
+    return tuple(
+        VerifierKey(one.name, Algorithm.ED25519, bytes.fromhex(one.public))
+        for one in value.entries
+        if isinstance(one, Log)
+    )
+
+
 def log_name(city: str) -> str:
     """The origin of a city's log."""
     return f"xieban.{city}/log"

@@ -40,6 +40,7 @@ _due = matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?\+08:
 _node = record(city=_code, agency=_code)
 _party = record(city=_code, agency=_code, office=_code)
 _commitment = record(commit=_digest, files=_count, bytes=_count, pages=_count)
+_log_view = record(size=whole(1), root=_digest, sig=matching(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="))
 
 HEADER: Final = exactly(
     {
@@ -80,7 +81,7 @@ HEADER: Final = exactly(
             16,
         ),
     },
-    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1)},
+    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1), "log": _log_view},
 )
 
 FACTS: Final = ("delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn")

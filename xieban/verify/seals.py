@@ -7,7 +7,6 @@ from typing import Any
 from xieban.verify import trustlist
 from xieban.verify.members import WORD_KINDS, Bundle, Statement
 from xieban.verify.report import Report
-from xieban.verify.trustlist import Unsupported
 
 
 def check_seals(bundle: Bundle, trust: dict[str, Any], report: Report) -> None:
@@ -17,13 +16,8 @@ def check_seals(bundle: Bundle, trust: dict[str, Any], report: Report) -> None:
     for statement in bundle.statements.values():
         check.checked += 1
         reason = _unsealed(bundle, statement, keys)
-        if reason == UNSUPPORTED:
-            check.unjudged = reason
-        elif reason:
+        if reason:
             check.fail(statement.eid, reason)
-
-
-UNSUPPORTED = "含有本程序不能核验的签名算法（SM2）"
 
 
 def _unsealed(bundle: Bundle, statement: Statement, keys: dict[str, dict[str, Any]]) -> str:
@@ -43,10 +37,7 @@ def _unsealed(bundle: Bundle, statement: Statement, keys: dict[str, dict[str, An
         for index in indexes(bundle, statement):
             if not trustlist.covers(row, index):
                 return f"密钥 {id} 在日志序号 {index} 处无效"
-    try:
-        return "" if trustlist.holds(row, signature, statement.envelope.signed) else "签名与内容不符"
-    except Unsupported:
-        return UNSUPPORTED
+    return "" if trustlist.holds(row, signature, statement.envelope.signed) else "签名与内容不符"
 
 
 def indexes(bundle: Bundle, statement: Statement) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from xieban.verify import closed, schemas
+from xieban.verify import closed, schemas, sm2
 from xieban.verify.closed import NotCanonical
 from xieban.verify.members import Envelope, envelope, in_one_spelling
 
@@ -23,10 +23,6 @@ SM2: Final = "sm2+sm3"
 _RAW: Final = {ED25519: 64, SM2: 128}
 MAX_LIST: Final = 1024 * 1024
 DIGITS: Final = 16
-
-
-class Unsupported(Exception):
-    """A signature of an algorithm that this program cannot check; that does not make it a false one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,6 @@ class Chain:
 
     versions: list[Version]
     defects: list[tuple[str, str]]
-    unsupported: bool = False
 
     @property
     def last(self) -> dict[str, Any]:
@@ -69,11 +64,12 @@ def keyid(row: dict[str, Any]) -> str:
 
 
 def holds(row: dict[str, Any], signature: bytes, message: bytes) -> bool:
-    """Whether the listed key has made this signature. Errors: Unsupported."""
-    if row["algorithm"] != ED25519:
-        raise Unsupported
+    """Whether the listed key has made this signature."""
+    public = bytes.fromhex(row["public"])
+    if row["algorithm"] == SM2:
+        return sm2.holds(public, signature, message)
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(row["public"])).verify(signature, message)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -120,7 +116,7 @@ def _admit(chain: Chain, row: dict[str, Any]) -> str:
     before = chain.versions[-1] if chain.versions else None
     reasons = [*_unsound(value), *(_succession(before, value) if before else _beginning(value))]
     if not reasons:
-        reasons = list(_unsigned(chain, before.value if before else None, value, sealed))
+        reasons = list(_unsigned(before.value if before else None, value, sealed))
     if not reasons:
         chain.versions.append(Version(sealed.eid, value))
     return reasons[0] if reasons else ""
@@ -191,7 +187,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any], index: int) -> Iterator[s
         yield f"密钥 {keyid(old)} 的吊销晚于本版"
 
 
-def _unsigned(chain: Chain, before: dict[str, Any] | None, value: dict[str, Any], sealed: Envelope) -> Iterator[str]:
+def _unsigned(before: dict[str, Any] | None, value: dict[str, Any], sealed: Envelope) -> Iterator[str]:
     """Signatures in one order, each by a root of this version or the one before, each holding; and enough of them."""
     former: Sequence[dict[str, Any]] = ()
     if before is not None and (before["roots"], before["threshold"]) != (value["roots"], value["threshold"]):
@@ -202,12 +198,9 @@ def _unsigned(chain: Chain, before: dict[str, Any] | None, value: dict[str, Any]
         yield "签名重复或者没有排列"
         return
     for name, signature in sealed.signatures:
-        try:
-            if name not in keys or not holds(keys[name], signature, sealed.signed):
-                yield f"密钥 {name} 的签名不成立"
-                return
-        except Unsupported:
-            chain.unsupported = True
+        if name not in keys or not holds(keys[name], signature, sealed.signed):
+            yield f"密钥 {name} 的签名不成立"
+            return
     sets = [(value["roots"], value["threshold"])]
     if former and before is not None:
         sets.append((former, before["threshold"]))

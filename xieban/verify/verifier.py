@@ -10,7 +10,7 @@ from xieban.verify.dossiers import check_dossiers
 from xieban.verify.logchecks import check_checkpoint, check_export, check_inclusion, check_times
 from xieban.verify.members import Bundle, take_apart
 from xieban.verify.report import CHECKS, Report
-from xieban.verify.seals import UNSUPPORTED, check_seals
+from xieban.verify.seals import check_seals
 from xieban.verify.statements import (
     check_entries,
     check_fields,
@@ -81,15 +81,13 @@ def _trusted(bundle: Bundle, pins: Pins | None, report: Report) -> dict[str, Any
     check.checked = len(chain.versions)
     for what, reason in chain.defects:
         check.fail(what, reason)
-    if chain.unsupported:
-        check.unjudged = UNSUPPORTED
     if check.defects:
         return None
     named = chain.versions[-1].eid == bundle.manifest["trust"]
     check.demand(named, "trust.json", "最新一版不是导出时的那一版")
     check.demand(chain.last["city"] == bundle.manifest["city"], "trust.json", "是另一城市的")
     check.note = f"第 1 至 {len(chain.versions)} 版"
-    return None if check.defects or chain.unsupported else chain.last
+    return None if check.defects else chain.last
 
 
 def _check_roots(chain: Chain, pins: Pins | None, report: Report) -> None:

@@ -15,7 +15,7 @@ from xieban.errors import Reason, XiebanError, failure
 from xieban.proof.checkpoint import Checkpoint, Policy, Witnessed
 from xieban.proof.note import Algorithm, VerifierKey
 from xieban.seal import Directory
-from xieban.trust import Log, TrustList, Witness
+from xieban.trust import TrustList, Witness, log_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,7 @@ def basis_of(node: Node) -> Basis:
         city=node.city,
         agency=node.agency(),
         directory=value.archive(),
-        logs=tuple(
-            VerifierKey(one.name, Algorithm.ED25519, bytes.fromhex(one.public))
-            for one in value.entries
-            if isinstance(one, Log)
-        ),
+        logs=log_keys(value),
         witnesses=tuple(
             VerifierKey(one.name, Algorithm.COSIGNATURE_V1, bytes.fromhex(one.public))
             for one in value.entries

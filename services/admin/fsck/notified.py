@@ -7,9 +7,15 @@ from collections import defaultdict
 
 from services.admin.fsck.basis import Basis
 from services.admin.fsck.report import Book
+from services.agency.witness import note_of
+from xieban import canonical
 from xieban.agency import Agency
+from xieban.errors import XiebanError
+from xieban.handoff import Header, LogView
+from xieban.marshal import stored_payload
 from xieban.statement import open_notice, open_reply
 from xieban.subjects import Address
+from xieban.trust import log_name
 
 
 def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
@@ -38,6 +44,11 @@ def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
             book.count("matter")
         for supervision in steps:
             book.find("matter", supervision, "缺少这件督办")
+    _seen(connection, basis, book)
+
+
+def _seen(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
+    """What the node saw of the log: as its witness, and told by headers."""
     for table in ("witness_checkpoint", "witness_refusal"):
         with book.reading(table):
             for row in connection.execute(f"SELECT * FROM {table} NOT INDEXED"):
@@ -46,6 +57,36 @@ def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
                     right = (seen.size, seen.root) == (row["size"], row["root"])
                     book.expect(right, table, row["size"], "列与日志签名的检查点不符")
                     book.count(table)
+    with book.reading("witness_refusal"):
+        for row in connection.execute("SELECT * FROM witness_refusal NOT INDEXED WHERE eid <> '' OR agency <> ''"):
+            with book.reading("witness_refusal", row["size"]):
+                told = _told(connection, row)
+                right = told is not None and (told.size, bytes.fromhex(told.root)) == (row["size"], row["root"])
+                book.expect(right, "witness_refusal", row["size"], "列 eid、agency 与签名的报文头不符")
+    with book.reading("log_view"):
+        for row in connection.execute("SELECT * FROM log_view NOT INDEXED"):
+            with book.reading("log_view", row["eid"]):
+                told = _told(connection, row)
+                right = told == LogView(size=row["size"], root=row["root"], sig=row["sig"])
+                book.expect(right, "log_view", row["eid"], "与签名的报文头不符")
+                signed = told is not None and _is_signed(basis, told)
+                book.expect(signed == row["is_signed"], "log_view", row["eid"], "列 is_signed 与日志的签名不符")
+                book.count("log_view")
+
+
+def _told(connection: sqlite3.Connection, row: sqlite3.Row) -> LogView | None:
+    """What the header that a row names says of the log, if its author is the one the row names."""
+    sql = "SELECT sealed FROM handoff NOT INDEXED WHERE eid = ? AND box = 'in' AND from_agency = ?"
+    found = connection.execute(sql, (row["eid"], row["agency"])).fetchone()
+    return canonical.read(stored_payload(found["sealed"]), Header).log if found is not None else None
+
+
+def _is_signed(basis: Basis, told: LogView) -> bool:
+    try:
+        basis.checkpoint(note_of(told, origin=log_name(basis.city)))
+    except XiebanError:
+        return False
+    return True
 
 
 def _notice(basis: Basis, book: Book, row: sqlite3.Row, steps: dict[str, dict[int, tuple[str, str, str]]]) -> None:

@@ -15,7 +15,7 @@ from services.gateway import targets
 from services.gateway.clocks import SHANGHAI, Action, Key, Limit
 from services.gateway.course import Fact, Handoff
 from services.gateway.log import Note
-from services.gateway.supervision import aims
+from services.gateway.supervision import aims, untold
 from services.gateway.supervision.steps import Supervision, drafted
 from services.gateway.supervision.store import Store
 from services.gateway.supervision.writing import Author, Writing
@@ -52,6 +52,15 @@ class Desk:
         self._author = author
         self._targets = tuple(targets)
 
+    def later(self, transaction: Transaction, actions: Sequence[Action]) -> None:
+        """Have `tell` tell of these."""
+        untold.put(transaction, [action for action in actions if self._is_told(action)])
+
+    def tell(self, transaction: Transaction, *, now: int, cases: Collection[str] | None = None) -> list[Note]:
+        """Tell what was left for later, of these `cases` or the oldest; nothing when nothing is left."""
+        actions = untold.take(transaction, at_most=AT_ONCE) if cases is None else untold.take_of(transaction, cases)
+        return self.limits(transaction, actions, now=now)
+
     def limits(
         self, transaction: Transaction, actions: Sequence[Action], *, gone: Collection[Key] = (), now: int
     ) -> list[Note]:
@@ -59,7 +68,7 @@ class Desk:
 
         `gone`: limits that do not exist any more. A limit that no agency of the city bears is nobody's to be told of.
         """
-        told = [action for action in actions if action.kind != "CLOCK_LAPSED" and self._is_ours(action.limit)]
+        told = [action for action in actions if self._is_told(action)]
         if not told and not gone:
             return []
         store = Store(transaction)
@@ -150,8 +159,9 @@ class Desk:
         after = writing.step(after, order.act, by=order.by, reason=order.reason or "", remark=order.remark)
         return after, writing.flush(transaction)
 
-    def _is_ours(self, limit: Limit) -> bool:
-        return self._is_office((limit.bearer_agency, limit.bearer_office))
+    def _is_told(self, action: Action) -> bool:
+        bearer = (action.limit.bearer_agency, action.limit.bearer_office)
+        return action.kind != "CLOCK_LAPSED" and self._is_office(bearer)
 
     def _is_office(self, end: tuple[str, str]) -> bool:
         """Whether an agency of the city can be told: a party's right has no office, another city has its own gateway."""

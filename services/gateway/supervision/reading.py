@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.chassis.database import Database, Row, Transaction, Value, placeholders
 from services.gateway import outbox
-from services.gateway.reading import page_size, place_of, token_of
+from services.gateway.paging import page_size, place_of, token_of
 from services.gateway.supervision.steps import Rules, Supervision
 from services.gateway.supervision.store import COLUMNS, Step, step_from, supervision_from
 from xieban import canonical

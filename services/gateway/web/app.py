@@ -22,7 +22,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.clock import Clock
-from services.gateway.reading import Reading, Timeline
+from services.gateway.lines import Timeline
+from services.gateway.reading import Reading
 from services.gateway.supervision.reading import SupervisionReading
 from services.gateway.targets import Target, aims
 from services.gateway.web import supervising, wording
@@ -54,6 +55,7 @@ STATUS: tuple[tuple[type[XiebanError], int], ...] = (
 
 Look = Callable[[str, LookUp], Awaitable[Timeline]]
 """Shows a case to somebody, once it is written down who that is and why."""
+Count = Callable[[], Awaitable[int]]
 CALLER = "gateway/page"
 """Who looks through a page; there is no sign-in, so nothing more is known than the number a person gives."""
 
@@ -67,9 +69,12 @@ def pages(
     clock: Clock,
     sandbox: bool,
     targets: Sequence[Target] = (),
+    silent: Count | None = None,
 ) -> ASGIApp:
-    """The ASGI application."""
-    site = _Site(reading, supervisions, look=look, city=city, clock=clock, sandbox=sandbox, targets=targets)
+    """The ASGI application. `silent` counts handoffs whose receipt is missing; without it the overview does not say."""
+    site = _Site(
+        reading, supervisions, look=look, city=city, clock=clock, sandbox=sandbox, targets=targets, silent=silent
+    )
     app = Starlette(
         routes=[
             Route("/", site.overview, methods=["GET"]),
@@ -96,11 +101,13 @@ class _Site:
         clock: Clock,
         sandbox: bool,
         targets: Sequence[Target],
+        silent: Count | None,
     ) -> None:
         self._reading = reading
         self._look = look
         self._supervisions = supervisions
         self._targets = targets
+        self._silent = silent
         self._city = city
         self._clock = clock
         self._sandbox = sandbox
@@ -114,7 +121,9 @@ class _Site:
         self._templates.globals.update(w=wording, g=supervising, law=rule)
 
     async def overview(self, request: Request) -> Response:
-        return self._page("overview.html", overview=await self._reading.overview(rows=ROWS), rows=ROWS)
+        silent = await self._silent() if self._silent is not None else 0
+        overview = await self._reading.overview(rows=ROWS)
+        return self._page("overview.html", overview=overview, rows=ROWS, silent=silent)
 
     async def cases(self, request: Request) -> Response:
         token = request.query_params.get("from", "")

@@ -71,9 +71,10 @@ LOG_KINDS = {
     "CLOCK_WARN": "期限预警", "CLOCK_WARN_LIFTED": "预警解除", "CLOCK_LAPSED": "期满",
     "CLOCK_DIFFERS": "所报不一致", "CLOCK_DIFFERS_LIFTED": "所报已一致",
     "OVERDUE_LIFTED": "超期更正", "VIOLATION": "程序异常", "VIOLATION_LIFTED": "异常解除", "EQUIVOCATION": "一号两文",
+    "UNDELIVERED": "未送达", "UNOPENED": "未开启",
     "REFUSED": "报文拒收", "RECONCILE_DIFF": "对账差异", "LOOKUP": "查看案件", "NOTICE": "通知", "REPLY": "督办回复", "SUPERVISION": "督办",
 }  # fmt: skip
-LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED", "RECONCILE_DIFF"})
+LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED", "RECONCILE_DIFF", "UNDELIVERED"})
 DIFFERS = Badge("▲", "与平台所算不一致", "urgent")
 AGREES = Badge("●", "一致", "good")
 UNDONE = Badge("—", "已撤销", "plain")
@@ -204,6 +205,9 @@ def log_detail(kind_of_entry: str, detail: str) -> str:
         if kind_of_entry.startswith("CLOCK_DIFFERS"):
             return f"{limit_name(rule_id)} 机关所报 {stated_due(more)}"
         return f"{limit_name(rule_id)}（按工作日历 {more} 重新计算）"
+    if kind_of_entry == "UNOPENED":
+        name, _, hours = detail.rpartition(":")
+        return f"{kind(name)}（送达后 {hours} 小时）"
     if kind_of_entry == lookup.KIND:
         return looked(lookup.read(detail))
     if kind_of_entry in ("NOTICE", "REPLY", "SUPERVISION"):

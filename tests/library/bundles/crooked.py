@@ -376,6 +376,23 @@ def a_payload_with_a_name_in_clear() -> Members:
 
 
 @fails("canonical", "entries")
+def a_view_of_the_log_that_is_spelled_out_as_none() -> Members:
+    return loosely(lambda payload: payload.replace(b'"outcome"', b'"log":null,"outcome"'))
+
+
+@fails("canonical", "entries")
+def a_view_of_the_log_with_a_name_for_its_signature() -> Members:
+    view = canonical.encode(samples.log_view(sig="张三" * 46))
+    return loosely(lambda payload: payload.replace(b'"outcome"', b'"log":' + view + b',"outcome"'))
+
+
+@fails("canonical", "entries")
+def a_view_of_the_log_with_a_signature_in_another_spelling() -> Members:
+    view = canonical.encode(samples.log_view(sig="A" * 90 + "B="))
+    return loosely(lambda payload: payload.replace(b'"outcome"', b'"log":' + view + b',"outcome"'))
+
+
+@fails("canonical", "entries")
 def a_text_that_turns_its_direction() -> Members:
     return loosely(lambda payload: payload.replace(b"arrest_request", "arrest\u202e_request".encode()))
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.log import Entry
+from tests.library import samples
 from tests.library.bundles import town
 from tests.library.bundles.tampering import flipped
 from xieban import bundle, canonical, dossier, handoff, notice, procedure, supervision, trust
@@ -50,6 +51,7 @@ def made() -> list[tuple[type, Any]]:
         person="P1", document="兰检〔2026〕7号",
     )  # fmt: skip
     values.append((handoff.Header, msgspec.structs.replace(rich, dues=[due], clocks=[act])))
+    values += [(handoff.Header, msgspec.structs.replace(rich, log=samples.log_view()))] * 3
     members = town.bundle_of(0, "police")
     values.append((bundle.Manifest, canonical.decode(members["bundle.json"], bundle.Manifest, limit=1 << 22)))
     packed = next(data for name, data in members.items() if name.endswith("manifest.json"))
@@ -126,7 +128,7 @@ def test_whatever_a_value_is_changed_to_both_say_the_same_of_it(chosen: tuple[ty
     if how == 0 and isinstance(target, dict):
         del target[path[-1]]
     elif how == 1 and isinstance(target, dict):
-        target[rng.choice(["zz", "at", "v", "dues"])] = rng.choice(ODD)
+        target[rng.choice(["zz", "at", "v", "dues", "log"])] = rng.choice(ODD)
     else:
         target[path[-1]] = rng.choice(ODD)
     data = closed.spell(plain)

@@ -185,6 +185,7 @@ class Town:
             lane=Lane(seq=seq + 1, prev=prev),
             sent_at=self.now,
             dossier=commitment,
+            log=samples.log_view(size=self.marks[-1][0]) if self.marks else None,
             **changes,
         )
         header = self.twist(header)
@@ -359,7 +360,9 @@ def live(town: Town) -> None:
     town.settle(other, PS, PP)
     ask = town.send("arrest_request", PS, PP, files=2)
     town.witness()
+    town.note("UNDELIVERED", ask, "arrest_request")
     town.state(PP, PS, (ask, "delivered"))
+    town.note("UNOPENED", ask, "arrest_request:4")
     town.state(PP, PS, (ask, "complete"), (other, "accepted") if town.seed % 2 else (ask, "accepted"))
     for _ in range(town.random.randrange(4)):
         town.note("CLOCK_START", ask, "detention_arrest_request")

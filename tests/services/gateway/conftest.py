@@ -16,9 +16,11 @@ from services.gateway.app import MIGRATIONS
 from services.gateway.clocks import DEFAULT
 from services.gateway.follow import Follower
 from services.gateway.ingest import Ingest
+from services.gateway.lines import LogLine
 from services.gateway.lookups import Lookups
-from services.gateway.reading import LogLine, Reading
+from services.gateway.reading import Reading
 from services.gateway.reckoning import Reckoner
+from services.gateway.silence import OFF, Patience
 from services.gateway.supervision.desk import Desk
 from services.gateway.supervision.orders import Orders
 from services.gateway.supervision.reading import SupervisionReading
@@ -122,7 +124,9 @@ class Gateway:
         return found
 
 
-async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00") -> tuple[Gateway, Database]:
+async def gateway_at(
+    path: Path, script: Script, *, now: str = "2026-01-05 09:00", patience: Patience = OFF
+) -> tuple[Gateway, Database]:
     database = await Database.open(path, migrations=MIGRATIONS)
     clock = ManualClock(moment(at(now)))
     wire = Wire()
@@ -130,7 +134,7 @@ async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00
     calendar = Calendar.published()
     rules = Rules(Terms(), calendar)
     desk = Desk(Author(city=CITY, inc=1, key=script.keys["gateway"], rules=rules))
-    follower = Follower(Reckoner(calendar), DEFAULT, desk)
+    follower = Follower(Reckoner(calendar), DEFAULT, desk, patience)
     ingest = Ingest(database, directory=script.directory, clock=clock, owe=issuer.owe, follower=follower, desk=desk)
     gateway = Gateway(
         script=script,
@@ -139,7 +143,7 @@ async def gateway_at(path: Path, script: Script, *, now: str = "2026-01-05 09:00
         wire=wire,
         issuer=issuer,
         ingest=ingest,
-        watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for, desk=desk),
+        watch=Watch(database, clock=clock, quiet_for=ingest.quiet_for, desk=desk, patience=patience),
         reading=Reading(database),
         orders=Orders(database, desk=desk, clock=clock, committed=Bell().ring),
         supervisions=SupervisionReading(database, rules=rules),

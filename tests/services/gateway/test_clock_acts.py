@@ -11,7 +11,7 @@ import pytest
 
 from services.gateway.clocks import Limit
 from services.gateway.ledger import Touch
-from services.gateway.store import EVENT_COLUMNS, touches_standing
+from services.gateway.rows import EVENT_COLUMNS, touches_standing
 from tests.services.gateway.conftest import Gateway, gateway_at
 from tests.services.gateway.script import Script, at, clock
 from xieban.handoff import ClockAct

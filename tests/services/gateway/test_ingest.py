@@ -12,8 +12,8 @@ import pytest
 
 from services.chassis import faults
 from services.chassis.bus import Verdict
+from services.gateway.lines import LogLine
 from services.gateway.log import first_changed
-from services.gateway.reading import LogLine
 from tests.services.gateway.conftest import SAID, Gateway, gateway_at
 from tests.services.gateway.script import Script, again, at, incoming, road
 from xieban import canonical, subjects

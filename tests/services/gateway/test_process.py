@@ -18,10 +18,11 @@ from services.chassis.lifecycle import Process
 from services.gateway.app import GatewayConfig, serve
 from tests.world import START, World, world
 from xieban.agency import Agency, office
-from xieban.client import OversightClient, Profile, SandboxClient
+from xieban.client import OversightClient, Profile
 from xieban.errors import Denied, InvalidInput, NotAllowed, NotFound
 from xieban.handoff import State
 from xieban.lookup import Purpose
+from xieban.sandbox_client import SandboxClient
 from xieban.views import ClockView, Draft, DueView
 
 CASE = "A6201020000002026030001"

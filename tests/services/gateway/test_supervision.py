@@ -12,7 +12,7 @@ import pytest
 
 from services.chassis import faults
 from services.chassis.config import read
-from services.gateway.clocks import Limit
+from services.gateway.clocks import Action, Limit
 from services.gateway.recalculate import retarget
 from services.gateway.supervision.desk import Desk
 from services.gateway.supervision.orders import Orders
@@ -69,17 +69,38 @@ async def acts(gateway: Gateway, id: str) -> list[Act]:
     return [line.step.act for line in (await gateway.supervisions.one(id)).steps]
 
 
-async def test_a_warning_its_notice_its_outbox_row_and_its_log_entry_are_one_transaction(gateway: Gateway) -> None:
+async def recorded_and_not_told(gateway: Gateway) -> None:
+    """A prosecution review that ends on 2 April: both its warnings are in the log, and the gateway dies before it tells anybody."""
+    review(gateway.script)
+    await gateway.take()
+    gateway.now_is("2026-04-02 09:00")
+    faults.arm("G1", hits=2, action=crash)
+    with pytest.raises(Crash):
+        await gateway.watch.round()
+    assert [row["rung"] for row in await gateway.rows("SELECT rung FROM untold ORDER BY position")] == ["yellow", "red"]
+    assert await gateway.rows("SELECT 1 FROM notice") == []
+
+
+async def test_a_warning_is_one_transaction_with_its_debt_and_log_entry_and_its_notice_another_with_its_own(
+    gateway: Gateway,
+) -> None:
     review(gateway.script)
     await gateway.take()
     gateway.now_is("2026-04-02 09:00")
     faults.arm("G1", action=crash)
     with pytest.raises(Crash):
         await gateway.watch.round()
-    for table in ("limit_rung", "notice", "outbox"):
+    for table in ("limit_rung", "untold"):
         assert await gateway.rows(f"SELECT 1 FROM {table}") == []
+    faults.arm("G1", hits=2, action=crash)
+    with pytest.raises(Crash):
+        await gateway.watch.round()
+    for table in ("notice", "outbox"):
+        assert await gateway.rows(f"SELECT 1 FROM {table}") == []
+    assert len(await gateway.rows("SELECT 1 FROM limit_rung")) == len(await gateway.rows("SELECT 1 FROM untold")) == 2
     assert await gateway.said() == []
     await gateway.watch.round()
+    assert await gateway.rows("SELECT 1 FROM untold") == []
     assert await gateway.said() == ["NOTICE prosecution_review:yellow", "NOTICE prosecution_review:red"]
     rows = await gateway.rows(
         "SELECT n.rung, n.due, o.audience, o.done, s.sealed, s.agency FROM notice n JOIN outbox o ON o.eid = n.eid "
@@ -95,6 +116,28 @@ async def test_a_warning_its_notice_its_outbox_row_and_its_log_entry_are_one_tra
         "620102",
         CASE,
     )
+
+
+async def test_a_notice_tells_what_stood_when_it_was_recorded_though_an_extension_came_before_it_was_sealed(
+    gateway: Gateway,
+) -> None:
+    await recorded_and_not_told(gateway)
+    gateway.script.register(CASE, PP, "2026-04-02 10:00", fifteen_days("2026-04-02 10:00"))
+    await gateway.take(gateway.script.messages[-1:])
+    told = await gateway.rows("SELECT rung, due FROM notice ORDER BY rung DESC")
+    assert [(row["rung"], row["due"]) for row in told] == [("yellow", "2026-04-02"), ("red", "2026-04-02")]
+    kinds = [entry.kind for entry in await gateway.log()]
+    assert kinds.index("NOTICE") < kinds.index("CLOCK_WARN_LIFTED")
+    await gateway.watch.round()
+    assert len(await gateway.rows("SELECT 1 FROM notice")) == 2
+
+
+async def test_what_is_heard_of_one_case_tells_nothing_of_another(gateway: Gateway) -> None:
+    await recorded_and_not_told(gateway)
+    other = CASE[:-1] + ("8" if CASE[-1] != "8" else "9")
+    gateway.script.send(other, "prosecution_transfer", "police", PP, "2026-04-02 09:00")
+    await gateway.take(gateway.script.messages[-1:])
+    assert await gateway.rows("SELECT 1 FROM notice") == []
 
 
 async def test_a_notice_given_twice_for_one_rung_and_date_would_break_the_transaction(gateway: Gateway) -> None:
@@ -182,7 +225,8 @@ async def test_a_limit_that_no_office_of_the_city_bears_tells_nobody(gateway: Ga
     assert desk is not None
 
     def told(bearer: tuple[str, str]) -> bool:
-        return desk._is_ours(replace(limit, bearer_agency=bearer[0], bearer_office=bearer[1]))
+        borne = replace(limit, bearer_agency=bearer[0], bearer_office=bearer[1])
+        return desk._is_told(Action("CLOCK_WARN", borne, 0, "yellow"))
 
     assert [told(b) for b in ((PP, "620102"), ("", ""), ("gateway", "620100"), ("court", "620302"))] == [
         True,

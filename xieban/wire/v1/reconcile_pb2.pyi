@@ -587,6 +587,47 @@ class ReconcileResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class LogDispute(message.Message):
+    """A tree of the supervision log that does not fit what the node's own witness has cosigned. Roots in hex."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    EID_FIELD_NUMBER: builtins.int
+    SENDER_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    ROOT_FIELD_NUMBER: builtins.int
+    IS_SIGNED_FIELD_NUMBER: builtins.int
+    OWN_SIZE_FIELD_NUMBER: builtins.int
+    OWN_ROOT_FIELD_NUMBER: builtins.int
+    eid: builtins.str
+    """The header that tells of it; empty when the log itself offered it."""
+    sender: builtins.str
+    """Its author."""
+    size: builtins.int
+    root: builtins.str
+    is_signed: builtins.bool
+    """The log's own signature is on it: the log has shown two histories. Else its author made it up."""
+    own_size: builtins.int
+    """Of a signed one, the tree of the node's witness that it is no part of."""
+    own_root: builtins.str
+    def __init__(
+        self,
+        *,
+        eid: builtins.str = ...,
+        sender: builtins.str = ...,
+        size: builtins.int = ...,
+        root: builtins.str = ...,
+        is_signed: builtins.bool = ...,
+        own_size: builtins.int = ...,
+        own_root: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["eid", b"eid", "is_signed", b"is_signed", "own_root", b"own_root", "own_size", b"own_size", "root", b"root", "sender", b"sender", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class GetReconciliationRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
@@ -606,12 +647,20 @@ class GetReconciliationResponse(message.Message):
     LAST_FIELD_NUMBER: builtins.int
     FENCE_FIELD_NUMBER: builtins.int
     INCARNATION_FIELD_NUMBER: builtins.int
+    DISPUTES_FIELD_NUMBER: builtins.int
+    VIEWS_WAITING_FIELD_NUMBER: builtins.int
     fence: builtins.str
     """Not empty while the node is fenced after a restore: the four-part text."""
     incarnation: builtins.int
+    views_waiting: builtins.int
+    """Views of other agencies that are not yet laid beside the node's own tree, or for which the log still owes a proof."""
     @builtins.property
     def last(self) -> ReconcileResponse:
         """Absent when there was no run yet."""
+
+    @builtins.property
+    def disputes(self) -> containers.RepeatedCompositeFieldContainer[LogDispute]:
+        """Forks first; at most 400."""
 
     def __init__(
         self,
@@ -619,10 +668,12 @@ class GetReconciliationResponse(message.Message):
         last: ReconcileResponse | None = ...,
         fence: builtins.str = ...,
         incarnation: builtins.int = ...,
+        disputes: abc.Iterable[LogDispute] | None = ...,
+        views_waiting: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["last", b"last"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["fence", b"fence", "incarnation", b"incarnation", "last", b"last"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["disputes", b"disputes", "fence", b"fence", "incarnation", b"incarnation", "last", b"last", "views_waiting", b"views_waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -124,7 +124,7 @@ class ReconcileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReconciliation(self, request, context):
-        """What the node's own last run found, and whether it is fenced after a restore.
+        """What the node's own last run found, whether it is fenced after a restore, and what it has heard of the log that does not fit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

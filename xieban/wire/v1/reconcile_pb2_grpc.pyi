@@ -48,7 +48,7 @@ class ReconcileServiceStub:
     Reconcile: _grpc.UnaryUnaryMultiCallable[_reconcile_pb2.ReconcileRequest, _reconcile_pb2.ReconcileResponse]
     """Compare with every counterpart now."""
     GetReconciliation: _grpc.UnaryUnaryMultiCallable[_reconcile_pb2.GetReconciliationRequest, _reconcile_pb2.GetReconciliationResponse]
-    """What the node's own last run found, and whether it is fenced after a restore."""
+    """What the node's own last run found, whether it is fenced after a restore, and what it has heard of the log that does not fit."""
     GetWitnessed: _grpc.UnaryUnaryMultiCallable[_reconcile_pb2.GetWitnessedRequest, _reconcile_pb2.GetWitnessedResponse]
     """The newest checkpoint of the supervision log that this node has cosigned."""
 
@@ -70,7 +70,7 @@ class ReconcileServiceAsyncStub(ReconcileServiceStub):
     Reconcile: _aio.UnaryUnaryMultiCallable[_reconcile_pb2.ReconcileRequest, _reconcile_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Compare with every counterpart now."""
     GetReconciliation: _aio.UnaryUnaryMultiCallable[_reconcile_pb2.GetReconciliationRequest, _reconcile_pb2.GetReconciliationResponse]  # type: ignore[assignment]
-    """What the node's own last run found, and whether it is fenced after a restore."""
+    """What the node's own last run found, whether it is fenced after a restore, and what it has heard of the log that does not fit."""
     GetWitnessed: _aio.UnaryUnaryMultiCallable[_reconcile_pb2.GetWitnessedRequest, _reconcile_pb2.GetWitnessedResponse]  # type: ignore[assignment]
     """The newest checkpoint of the supervision log that this node has cosigned."""
 
@@ -131,7 +131,7 @@ class ReconcileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reconcile_pb2.GetReconciliationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reconcile_pb2.GetReconciliationResponse, _abc.Awaitable[_reconcile_pb2.GetReconciliationResponse]]:
-        """What the node's own last run found, and whether it is fenced after a restore."""
+        """What the node's own last run found, whether it is fenced after a restore, and what it has heard of the log that does not fit."""
 
     @_abc_1.abstractmethod
     def GetWitnessed(
