@@ -10,9 +10,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from services.chassis.clock import Clock
+from services.chassis.room import once_there_is_room
 from xieban import subjects
 from xieban.agency import Agency
 from xieban.errors import Unreachable, XiebanError
@@ -124,4 +126,4 @@ class Collector:
             await self._clock.sleep(self._linger)
             self._wake.clear()
             heard, self._heard = self._heard, []
-            await self._finish(heard)
+            await once_there_is_room(partial(self._finish, heard), clock=self._clock)

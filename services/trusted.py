@@ -49,8 +49,9 @@ class _Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """The effective list as a node uses it."""
+    """The effective list as a node uses it, and its eid."""
 
+    eid: str
     value: TrustList
     directory: Directory
     key: SealKey
@@ -88,7 +89,7 @@ def load(settings: Trust, *, city: str, agency: Agency, own: Own, seen: Path, no
     _remember(chain, seen)
     if chain_ends_soon(value, now=now):
         log.warning("the trust list expires soon", extra={"version": value.version})
-    return Trusted(value=value, directory=value.directory(), key=key)
+    return Trusted(eid=chain.last.sealed.eid, value=value, directory=value.directory(), key=key)
 
 
 def note_key(file: Path, *, listed: VerifierKey | None, value: TrustList) -> SigningKey:
@@ -152,9 +153,12 @@ def _refuse_older(chain: Chain, file: Path) -> None:
 
 def _remember(chain: Chain, file: Path) -> None:
     last = chain.last
+    content = canonical.encode(_Seen(eid=last.sealed.eid, version=last.value.version))
+    if file.exists() and file.read_bytes() == content:
+        return  # an ordinary start needs no room on the disk
     fresh = file.with_name(file.name + ".new")
     with fresh.open("wb") as stream:
-        stream.write(canonical.encode(_Seen(eid=last.sealed.eid, version=last.value.version)))
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     fresh.replace(file)

@@ -25,7 +25,7 @@ from enum import Enum
 class XiebanError(Exception):
     """Base of every expected failure. Build one with `failure`, which picks the class that belongs to the reason."""
 
-    def __init__(self, reason: Reason, **metadata: str) -> None:
+    def __init__(self, reason: Reason, /, **metadata: str) -> None:
         self.reason = reason
         self.metadata = metadata
         super().__init__(f"{reason.number} {self.happened}：{self.cause}")
@@ -514,6 +514,6 @@ class _Blank(dict[str, str]):
         return "—"
 
 
-def failure(reason: Reason, **metadata: object) -> XiebanError:
+def failure(reason: Reason, /, **metadata: object) -> XiebanError:
     """The error of `reason`, in the class the catalogue gives it. Metadata values are turned into strings."""
     return reason.value.error(reason, **{key: str(value) for key, value in metadata.items()})

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from xieban.lookup import Purpose
+from xieban.marshal import answered
 from xieban.views import time_from_pb
 from xieban.wire.v1 import oversight_pb2
 
@@ -25,7 +26,9 @@ class LookupView:
     officer: str
 
 
+@answered
 def lookup_from_pb(value: oversight_pb2.Lookup) -> LookupView:
+    """Errors: DEFECT for a purpose that this library does not know."""
     return LookupView(
         index=value.index,
         looked_at=time_from_pb(value.recorded_time),

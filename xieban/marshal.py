@@ -6,7 +6,10 @@ wrong is refused with a coded reason and never half taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,6 +24,21 @@ from xieban.wire.v1 import dossier_pb2, handoff_pb2, seal_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def answered(convert: Callable[_P, _T]) -> Callable[_P, _T]:
+    """For a conversion of what a server says: a word, a number or a time that this library does not know becomes DEFECT."""
+
+    @wraps(convert)
+    def converted(*args: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return convert(*args, **named)
+        except (KeyError, ValueError, OverflowError) as error:
+            raise failure(Reason.DEFECT, trace=f"{convert.__name__}:{type(error).__name__}") from error
+
+    return converted
 
 
 def micros(at: datetime) -> int:

@@ -186,7 +186,9 @@ def notice_to_pb(notice: Notice, *, eid: str, received_at: int, cursor: int) -> 
     )  # fmt: skip
 
 
+@marshal.answered
 def notice_from_pb(message: notice_pb2.Notice) -> NoticeView:
+    """Errors: OFFICE_UNKNOWN, DEFECT for a word that this library does not know; so do those below."""
     demand = message.demand
     return NoticeView(
         eid=message.eid,
@@ -230,6 +232,7 @@ def reply_to_pb(reply: Reply, *, eid: str) -> notice_pb2.NoticeReply:
     )
 
 
+@marshal.answered
 def reply_from_pb(message: notice_pb2.NoticeReply) -> ReplyView:
     return ReplyView(
         eid=message.eid,
@@ -245,6 +248,7 @@ def reply_from_pb(message: notice_pb2.NoticeReply) -> ReplyView:
     )
 
 
+@marshal.answered
 def matter_from_pb(message: notice_pb2.SupervisedMatter) -> MatterView:
     return MatterView(
         supervision_id=message.supervision_id,
@@ -258,6 +262,7 @@ def matter_from_pb(message: notice_pb2.SupervisedMatter) -> MatterView:
     )
 
 
+@marshal.answered
 def supervision_from_pb(message: supervision_pb2.Supervision) -> SupervisionView:
     return SupervisionView(
         supervision_id=message.supervision_id,

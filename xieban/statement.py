@@ -26,6 +26,7 @@ from xieban.reconcile import SUMMARY_VERSION, Summary
 from xieban.seal import Directory, Sealed, SealKey, StatementType
 from xieban.subjects import Address
 
+MAX_SHOWN = 2**32 - 1
 _WHAT = {
     "handoff": "header", "receipt": "receipt", "ticket": "ticket", "notice": "notice", "reply": "reply", "summary": "summary",
 }  # fmt: skip
@@ -47,6 +48,9 @@ def open_header(
     _match(header.lane.seq >= 1 and (header.lane.seq == 1) == (header.lane.prev == ""), "lane")
     _match(len(header.re) <= MAX_REFERENCES and len(header.acts) <= MAX_ACTS, "acts")
     _match(len(header.clocks) <= MAX_CLOCKS, "clocks")
+    # What was taken in has to be shown: a number that no message of the API can hold would close the inbox to its readers.
+    _match(header.lane.seq <= MAX_SHOWN, "lane")
+    _match(all(max(act.months, act.days, act.hours) <= MAX_SHOWN for act in header.clocks), "clocks")
     return sealed, header
 
 

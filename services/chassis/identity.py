@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from xieban.errors import Reason, failure
 
 _URI: Final = re.compile(r"spiffe://xieban\.([a-z0-9-]{1,32})/([a-z0-9-]{1,32})/([a-z0-9-]{1,64})")
-SAN_KEY: Final = "x509_subject_alternative_name"
-SPIFFE_KEY: Final = "peer_spiffe_id"
+URI_KEY: Final = "peer_uri"
+"""The URI SANs alone. gRPC's list of all SANs also holds hosts and mailboxes, whose text can be that of a URI."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,7 @@ def parse(uri: str) -> Identity:
 
 def caller(context: Call) -> Identity:
     """The identity of the calling peer; CALLER_UNKNOWN when its certificate has none or more than one of ours."""
-    properties = context.auth_context()
-    names = {name.decode("ascii", "replace") for key in (SAN_KEY, SPIFFE_KEY) for name in properties.get(key, ())}
+    names = {name.decode("ascii", "replace") for name in context.auth_context().get(URI_KEY, ())}
     ours = [name for name in names if name.startswith("spiffe://")]
     if len(ours) != 1:
         raise failure(Reason.CALLER_UNKNOWN, identity="无" if not ours else "不唯一")

@@ -133,5 +133,5 @@ def _traced(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Iterato
         yield
         return
     headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    with telemetry.continued(headers), telemetry.tracer(__name__).start_as_current_span(method.lstrip("/")):
+    with telemetry.span(method.lstrip("/"), headers):
         yield

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ from services.chassis.jetstream import (
     Verdict,
     read_delivery,
 )
+from services.chassis.room import once_there_is_room
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +149,8 @@ class Puller:
         self._credit = 0
 
     async def _process(self, batch: Sequence[Incoming]) -> None:
-        handling = asyncio.ensure_future(self._handler(batch))
+        # While storage is full the batch stays ours: a redelivery would count towards the last one, which sets a message aside.
+        handling = asyncio.ensure_future(once_there_is_room(partial(self._handler, batch), clock=self._clock))
         cancelled = await self._finish(handling, batch)
         if handling.cancelled():
             self._queue.extendleft(reversed(batch))  # what a stop interrupts is given back with the rest

@@ -3,7 +3,8 @@
 While off, the OpenTelemetry API hands out objects that do nothing, and `enabled` lets hot paths skip even those. Trace context crosses
 the bus and gRPC as the W3C `traceparent` header. Exporters are imported only when chosen. Logs are JSON lines that print constant
 texts, identifiers and counts: fields outside an allow-list, arguments of our own messages and texts of exceptions are never printed,
-because any of them could hold a person's name. What must not go in: names of particular metrics.
+because any of them could hold a person's name; nor do spans tell more of an error than its reason. What must not go in: names of
+particular metrics.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import IO, Any, Final, Literal
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from services.chassis.clock import SHANGHAI
 from xieban.errors import Reason, XiebanError, failure
@@ -91,11 +92,6 @@ def configure(*, service: str, settings: Telemetry) -> Callable[[], None]:
     return shutdown
 
 
-def tracer(name: str) -> trace.Tracer:
-    """Spans of one module; they do nothing while telemetry is off."""
-    return trace.get_tracer(name)
-
-
 def meter(name: str) -> metrics.Meter:
     """Instruments of one module; they do nothing while telemetry is off."""
     return metrics.get_meter(name)
@@ -105,8 +101,21 @@ def span(name: str, headers: Mapping[str, str] | None = None) -> AbstractContext
     """A span around a block, joined to the trace that `headers` carry; nothing at all while telemetry is off."""
     if not _on:
         return _NOTHING
-    context = extract(headers) if headers is not None else None
-    return trace.get_tracer("xieban").start_as_current_span(name, context=context)
+    return _span(name, headers or {})
+
+
+@contextmanager
+def _span(name: str, headers: Mapping[str, str]) -> Iterator[None]:
+    """Of what fails within, the span tells its reason or its type. Its text may hold a name or a document number, so nothing of it is
+    recorded, and no traceback."""
+    start = trace.get_tracer("xieban").start_as_current_span
+    with continued(headers), start(name, record_exception=False, set_status_on_exception=False) as current:
+        try:
+            yield
+        except BaseException as error:
+            why = error.reason.name if isinstance(error, XiebanError) else type(error).__name__
+            current.set_status(Status(StatusCode.ERROR, why))
+            raise
 
 
 def inject() -> dict[str, str]:

@@ -15,6 +15,7 @@ from functools import partial
 from services.chassis import faults
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
+from services.chassis.room import once_there_is_room
 from services.gateway import log
 from services.gateway.log import Note
 from xieban.errors import Reason, XiebanError, failure
@@ -86,7 +87,7 @@ class Checkpoints:
     async def run(self) -> None:
         """The loop."""
         while True:
-            await self.round()
+            await once_there_is_room(self.round, clock=self._clock)
             await self._clock.sleep(BUSY)
 
     async def covering(self, position: int) -> bytes:

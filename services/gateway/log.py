@@ -80,6 +80,13 @@ def append(transaction: Transaction, notes: Sequence[Note], *, at: int) -> None:
     transaction.many(INSERT_NODE, higher)
 
 
+def append_once(transaction: Transaction, note: Note, *, at: int) -> None:
+    """Add `note`, unless an entry of its kind says the same of the same statement."""
+    known = "SELECT position FROM log_entry WHERE eid = ? AND kind = ? AND detail = ?"
+    if transaction.one(known, (note.eid, note.kind, note.detail)) is None:
+        append(transaction, [note], at=at)
+
+
 def _is_kept(node: Node) -> bool:
     return node.level > 0 and node.level % HEIGHT == 0
 

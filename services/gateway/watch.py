@@ -128,6 +128,7 @@ class Watch:
     async def advance(self, clock: SandboxClock, to: datetime) -> None:
         """Live through the time until `to`: stop at every moment something is to be recorded, so that its entry bears that moment."""
         async with self._advancing:
+            await self.round()  # what a crash left untold is told at the moment it is of
             while (due := await self._next()) is not None and due <= micros(to):
                 if due > micros(clock.now()):
                     clock.advance(moment(due).astimezone(SHANGHAI))

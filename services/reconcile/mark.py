@@ -36,13 +36,15 @@ class Mark:
         self._descriptor: int | None = None
 
     def read(self) -> Reached | None:
-        """What the file says; None when there is none. Errors: CONFIG_INVALID for one that cannot be read."""
+        """What the file says; None when there is none, or an empty one. Errors: CONFIG_INVALID for one that cannot be read."""
         try:
             text = self._file.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise failure(Reason.CONFIG_INVALID, file=self._file.name, detail="无法读取") from error
+        if not text:
+            return None  # it was just being made when the power went: its name was durable before its content
         try:
             self._last = msgspec.json.decode(text, type=Reached)
         except msgspec.DecodeError as error:

@@ -292,8 +292,8 @@ def test_an_identity_of_another_form_is_refused(uri: str) -> None:
 def test_two_identities_in_one_certificate_are_refused() -> None:
     class Context:
         def auth_context(self) -> dict[str, list[bytes]]:
-            names = [b"spiffe://xieban.lanzhou/police/a", b"spiffe://xieban.lanzhou/court/a", b"xieban.police"]
-            return {"x509_subject_alternative_name": names}
+            names = [b"spiffe://xieban.lanzhou/police/a", b"spiffe://xieban.lanzhou/court/a"]
+            return {"peer_uri": names}
 
     with pytest.raises(Denied):
         caller(Context())

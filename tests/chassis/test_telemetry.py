@@ -78,7 +78,7 @@ async def test_the_file_exporter_writes_spans_and_off_imports_no_sdk(tmp_path: P
         "telemetry.configure(service='court', settings=telemetry.Telemetry())()\n"
         "assert not telemetry.enabled() and 'opentelemetry.sdk.trace' not in sys.modules\n"
         "end = telemetry.configure(service='court', settings=telemetry.Telemetry('file', file=pathlib.Path(sys.argv[1])))\n"
-        "with telemetry.continued({'traceparent': sys.argv[2]}), telemetry.tracer('x').start_as_current_span('send'):\n"
+        "with telemetry.span('send', {'traceparent': sys.argv[2]}):\n"
         "    telemetry.meter('x').create_counter('sent').add(1)\n"
         "end()\n"
         "assert 'opentelemetry.exporter' not in sys.modules\n"

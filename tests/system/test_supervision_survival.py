@@ -183,6 +183,8 @@ async def test_a_reminder_and_an_escalation_survive_the_death_of_the_gateway_and
     id = (await table.overdue()).supervision_id
     await table.committee.issue(id, by=OFFICER)
     for label in ("G2", "G1"):  # at the reminder and at the escalation, after its commit and before it
+        await settled(table)
+        await table.city.quiet_bus()  # the gateway reads its own notices off the stream too, past the same points
         with table.city.crashing(label) as died, suppress(XiebanError):
             await table.at(OVERDUE_AT + timedelta(days=5))
         assert died.is_set()

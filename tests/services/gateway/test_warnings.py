@@ -121,6 +121,21 @@ async def test_a_sandbox_that_lives_through_a_month_stops_at_every_rung(gateway:
     assert recorded == [ends - length / 5, ends - length / 20, ends]
 
 
+async def test_what_a_crash_left_untold_is_told_before_the_clock_of_a_sandbox_moves_on(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    review(gateway.script)
+    await gateway.take()
+    sandbox = SandboxClock(tmp_path / "clock", start=moment(at("2026-03-02 09:00")))
+    watch = Watch(gateway.database, clock=sandbox, quiet_for=gateway.ingest.quiet_for, desk=gateway.watch._desk)
+    faults.arm("G2", action=crash)  # recorded, and not told yet
+    with pytest.raises(Crash):
+        await watch.advance(sandbox, moment(at("2026-05-01 00:00")))
+    await watch.advance(sandbox, moment(at("2026-05-01 00:00")))
+    told = [row["sent_at"] for row in await gateway.rows("SELECT sent_at FROM notice ORDER BY sent_at")]
+    assert told == [e.recorded_at for e in await gateway.log() if e.kind in ("CLOCK_WARN", "OVERDUE")]
+
+
 async def test_lateness_is_measured_from_the_moment_a_warning_was_due(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
