@@ -76,7 +76,7 @@ async def test_an_extension_moves_the_due_date_and_says_so(gateway: Gateway) -> 
         (fifteen_days("2026-03-30 09:00", by="upper_court"), "XB-4005"),
         (fifteen_days("2026-03-30 09:00", by="the_king"), "XB-4005"),
         (clock("extend", "prosecution_review", "2026-03-30 09:00", by="procuratorate", kind="add", days=30), "XB-4006"),
-        (clock("extend", "prosecution_review", "2026-03-30 09:00", by="procuratorate", kind="add", months=2**50), "XB-4006"),
+        (clock("extend", "prosecution_review", "2026-03-30 09:00", by="procuratorate", kind="add", months=2**31), "XB-4006"),
         (fifteen_days("2026-04-03 09:00"), "XB-4007"),
         (
             clock("exclude", "prosecution_review", "2026-03-10 09:00", event="psychiatric_appraisal", until="2026-03-05 09:00"),
