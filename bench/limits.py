@@ -8,6 +8,7 @@ and says so on stdout; the parent holds the watch.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import json
 import resource
 import statistics
@@ -167,21 +168,19 @@ async def surge(folder: Path, *, count: int) -> Surge:
             "SELECT COUNT(*) AS n FROM notice",
         ):
             assert (await database.read(lambda tx, sql=sql: tx.all(sql)))[0]["n"] == count, sql  # type: ignore[misc]
-        recorded = await database.read(partial(_batches, table="limit_rung", at="recorded_at"))
-        told = await database.read(partial(_batches, table="notice", at="sent_at"))
-    assert len(commits) == len(recorded) + len(told), (len(commits), len(recorded), len(told))
-    late = [(at - due) / 1_000_000 for at in commits]
-    assert min(late) >= 0
-    return Surge(_each(recorded, late), _each(told, late[len(recorded) :]))
+        recorded = await database.read(partial(_times, table="limit_rung", at="recorded_at"))
+        told = await database.read(partial(_times, table="notice", at="sent_at"))
+    late = [
+        [(commits[bisect.bisect_right(commits, begun)] - due) / 1_000_000 for begun in row] for row in (recorded, told)
+    ]
+    assert len(late[0]) == len(late[1]) == count
+    assert min(late[0]) >= 0
+    return Surge(tuple(late[0]), tuple(late[1]))
 
 
-def _each(batches: Sequence[int], late: Sequence[float]) -> tuple[float, ...]:
-    return tuple(seconds for size, seconds in zip(batches, late, strict=False) for _ in range(size))
-
-
-def _batches(transaction: Transaction, *, table: str, at: str) -> list[int]:
-    """How many rows each of the transactions wrote that a watch made, in their order."""
-    return [row["n"] for row in transaction.all(f"SELECT COUNT(*) AS n FROM {table} GROUP BY {at} ORDER BY {at}")]
+def _times(transaction: Transaction, *, table: str, at: str) -> list[int]:
+    """When the transaction began that wrote each row; the next commit of the watch is its own."""
+    return [row["begun"] for row in transaction.all(f"SELECT {at} AS begun FROM {table} ORDER BY {at}")]
 
 
 def _notices(transaction: Transaction) -> int:

@@ -130,7 +130,7 @@ class Caller:
     ) -> _T:
         for pause in (*(RETRY_PAUSES if repeatable else ()), None):
             try:
-                return await method(request, timeout=deadline)
+                return await _uncancelled(method(request, timeout=deadline))
             except grpc.aio.AioRpcError as error:
                 known = error_from_rpc(error, peer=self.profile.server_name)
                 if pause is None or not isinstance(known, Unreachable):
@@ -152,6 +152,16 @@ class Caller:
                     raise known from error
             await asyncio.sleep(WATCH_PAUSES[min(failures, len(WATCH_PAUSES) - 1)])
             failures += 1
+
+
+async def _uncancelled(call: Awaitable[_T]) -> _T:
+    """The answer of a call. The library keeps a cancellation to itself that meets the answer: a Ctrl-C would be lost."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    answer = await call
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 async def everything(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
+import grpc.aio
 import pytest
 
 from tests.world import PATIENCE, World, sample_dossier, until, world
 from xieban.agency import Agency
+from xieban.calling import Caller
 from xieban.client import Page, Profile, XiebanClient, everything
 from xieban.errors import Conflict, InvalidInput, NotAllowed, NotFound, Reason, Unreachable
 from xieban.handoff import State
@@ -130,6 +133,26 @@ async def test_a_watch_goes_on_from_its_cursor(tmp_path: Path) -> None:
             async for event in city.procuratorate.watch(cursor):
                 assert event.handoff.eid == second.eid != first.eid
                 break
+
+
+async def test_a_cancellation_that_meets_the_answer_is_not_lost() -> None:
+    begun = asyncio.Event()
+
+    async def answers_all_the_same(request: str, *, timeout: float) -> str:
+        """As the library does when a cancellation comes in the moment of the answer."""
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "answer"
+        raise AssertionError("nobody cancelled")
+
+    caller = Caller(cast(Profile, None), cast(grpc.aio.Channel, None))
+    async with asyncio.TaskGroup() as tasks:
+        calling = tasks.create_task(caller._call(answers_all_the_same, "request", repeatable=False))
+        await begun.wait()
+        calling.cancel()
+    assert calling.cancelled()
 
 
 async def test_a_node_that_is_not_there_is_unreachable_and_says_so(tmp_path: Path) -> None:
