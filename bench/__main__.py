@@ -23,8 +23,8 @@ from bench import floors, limits, proof
 from bench.exchange import case_number, sender
 from services.chassis.bus import Bus
 from services.chassis.clock import SystemClock
-from services.provision import Ports, provision
-from services.stack.processes import Stack
+from services.provision import provision
+from services.stack.processes import Stack, free_ports
 from xieban import subjects
 from xieban.agency import Agency
 from xieban.client import XiebanClient
@@ -54,7 +54,7 @@ async def rounds(count: int, *, burst: int, sequential: int, folder: Path) -> di
     """Every figure of every round."""
     figures: dict[str, list[float]] = {name: [] for name in ROWS}
     clock = SystemClock()
-    home = provision(folder / "city", now=clock.now(), city_token=CITY, ports=_ports())
+    home = provision(folder / "city", now=clock.now(), city_token=CITY, ports=free_ports())
     stack = Stack(home, tell=lambda _: None)
     async with AsyncExitStack() as resources:
         await resources.enter_async_context(stack.running())
@@ -122,17 +122,6 @@ def _p99(values: list[float]) -> float:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-
-
-def _ports() -> Ports:
-    import socket
-
-    taken: list[int] = []
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(6)]
-    for one in sockets:
-        taken.append(one.getsockname()[1])
-        one.close()
-    return Ports(*taken)
 
 
 def main() -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.chassis.bus import nats_server_binary
+from services.stack.processes import free_ports
 
 
 class Broker(str):
@@ -24,7 +24,7 @@ class Broker(str):
     @classmethod
     def at(cls, folder: Path, *, port: int | None = None, config: Path | None = None) -> Broker:
         """`config`: a configuration that says `port` itself; without one the broker is open to everybody."""
-        chosen = port or free_port()
+        chosen = port or free_ports().nats
         broker = cls(f"nats://127.0.0.1:{chosen}")
         broker.port = chosen
         broker.folder = folder
@@ -91,10 +91,3 @@ async def broker(tmp_path: Path, *, started: bool = True) -> AsyncIterator[Broke
         yield running
     finally:
         await running.kill()
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -19,8 +19,9 @@ from services.chassis.lifecycle import Process
 from services.court.rules import RULEBOOK as COURT
 from services.police.rules import RULEBOOK as POLICE
 from services.procuratorate.rules import RULEBOOK as PROCURATORATE
-from services.provision import Home, Ports, provision
-from tests.broker import Broker, free_port
+from services.provision import Home, provision
+from services.stack.processes import free_ports
+from tests.broker import Broker
 from xieban.agency import Agency, Office, office
 from xieban.client import XiebanClient
 from xieban.dossier import Document, Dossier, EvidenceItem, File, Person
@@ -145,15 +146,8 @@ def city_office(agency: Agency) -> Office:
 @asynccontextmanager
 async def world(folder: Path, *, agencies: tuple[Agency, ...] = tuple(RULEBOOKS)) -> AsyncIterator[World]:
     """A fresh city under `folder`; everything is stopped at the end."""
-    broker = Broker.at(folder / "broker")
-    ports = Ports(
-        nats=broker.port,
-        police=free_port(),
-        procuratorate=free_port(),
-        court=free_port(),
-        gateway=free_port(),
-        page=free_port(),
-    )
+    ports = free_ports()
+    broker = Broker.at(folder / "broker", port=ports.nats)
     home = provision(folder / "city", now=datetime.now(UTC), ports=ports, sandbox_start=START)  # noqa: TID251 (certificates)
     nodes = {agency: Node(home, agency, RULEBOOKS[agency]) for agency in agencies}
     await broker.start()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -37,6 +38,7 @@ READY_WITHIN: Final = 60.0
 STOP_GRACE: Final = 15.0
 RESTART_PAUSES: Final = (0.2, 0.5, 1.0, 3.0, 10.0)
 STEADY_AFTER: Final = 60.0
+_LOW, _HIGH = 20_000, 32_000
 _TITLES: Final = {
     "nats": "消息总线",
     **{agency.value: f"{NAMES[agency]}节点" for agency in NODES},
@@ -203,13 +205,16 @@ def refuse_taken(ports: Ports) -> None:
 
 
 def free_ports() -> Ports:
-    """Ports nobody listens on at this moment, for a city beside others."""
-    names = tuple(Ports().all())
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in names]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return Ports(**{name: int(probe.getsockname()[1]) for name, probe in zip(names, probes, strict=True)})
+    """Ports nobody listens on at this moment, for a city beside others.
+
+    They lie below those that kernels give to outgoing connections, one of which could take a port before its node starts.
+    """
+    found: dict[str, int] = {}
+    while len(found) < len(Ports().all()):
+        port = _LOW + secrets.randbelow(_HIGH - _LOW)
+        if port not in found.values() and _free(port):
+            found[tuple(Ports().all())[len(found)]] = port
+    return Ports(**found)
 
 
 def _free(port: int) -> bool:

@@ -16,8 +16,9 @@ from nats.aio.client import Client
 
 from services.chassis.bus import Bus, Incoming, Outgoing, Verdict
 from services.chassis.clock import SystemClock
-from services.provision import Home, Ports, provision
-from tests.broker import Broker, free_port
+from services.provision import Home, provision
+from services.stack.processes import free_ports
+from tests.broker import Broker
 from xieban import subjects
 from xieban.agency import Agency
 
@@ -29,9 +30,9 @@ STREAM = subjects.stream(CITY).name
 @pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Home]:
     """A broker that runs with the configuration of a provisioned city, and its stream."""
-    port = free_port()
-    home = provision(tmp_path / "city", now=datetime.now(UTC), ports=Ports(nats=port))  # noqa: TID251 (certificates)
-    broker = Broker.at(tmp_path / "broker", port=port, config=home.nats_config)
+    ports = free_ports()
+    home = provision(tmp_path / "city", now=datetime.now(UTC), ports=ports)  # noqa: TID251 (certificates)
+    broker = Broker.at(tmp_path / "broker", port=ports.nats, config=home.nats_config)
     await broker.start()
     try:
         yield home

@@ -223,6 +223,15 @@ async def test_a_dry_run_of_one_case_is_that_case_alone_and_the_committee_may_as
                 await call
 
 
+# Whoever started the tests in the background has made every process below deaf to Ctrl-C.
+HEARS_INTERRUPTS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from xieban.cli import main
+main()
+"""
+
+
 async def test_an_advance_that_is_interrupted_is_finished_by_the_same_command_and_fires_nothing_twice(
     own: City,
 ) -> None:
@@ -230,7 +239,7 @@ async def test_an_advance_that_is_interrupted_is_finished_by_the_same_command_an
     log_before = log(own)
     told = await xieban("clock", "timeline", "--for", "30d", "--json", profile=operator(own))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from xieban.cli import main; main()", "clock", "advance", "30d",
+        sys.executable, "-c", HEARS_INTERRUPTS, "clock", "advance", "30d",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "XIEBAN_PROFILE": str(operator(own))},
     )  # fmt: skip
