@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.agency import store
+from services.agency import contents, store
 from services.agency.desk import header_of
 from services.agency.receiving import Pulled
 from services.agency.store import Entry
@@ -161,7 +161,7 @@ def _held_for(tx: Transaction, *, eids: Sequence[str], agency: str) -> dict[str,
 
 
 def _held(tx: Transaction, *, eids: Sequence[str]) -> dict[str, dossier_pb2.PackedDossier]:
-    found = store.dossiers(tx, eids)
+    found = contents.read(tx, eids)
     return {
         eid: dossier_pb2.PackedDossier(eid=eid, salt=salt, manifest=manifest, contents=contents)
         for eid, (salt, manifest, contents) in found.items()

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc.aio
 
-from services.agency import convert, store
+from services.agency import contents, convert, store
 from services.agency.desk import WITHDRAWAL
 from services.agency.sending import Decide, Draft, Order, Send
 from services.agency.store import CaseRow, Entry, FactRow
@@ -81,7 +81,7 @@ class HandoffServicer(handoff_pb2_grpc.HandoffServiceServicer):
             found = store.handoffs(tx, [wanted], box="in") or store.handoffs(tx, [wanted], box="out")
             if wanted not in found:
                 raise failure(Reason.HANDOFF_NOT_FOUND, handoff=wanted[:16])
-            held = store.dossiers(tx, [wanted]).get(wanted) if request.with_dossier else None
+            held = contents.read(tx, [wanted]).get(wanted) if request.with_dossier else None
             return found[wanted], store.facts(tx, [wanted])[wanted], held
 
         entry, facts, held = await self._database.read(get)

@@ -1,4 +1,4 @@
-"""The desk's tables, read and written in batches. SQL lives here and nowhere else in the agency.
+"""The desk's tables in batches: cases, handoffs, lanes, receipts, events. What is owed is in `outbox`, dossiers are in `contents`.
 
 Noun-first: readers run over a transaction, writers give the statement for `Transaction.many`; none of them decides anything.
 The portable subset of SQL only (see `services.chassis.database`).
@@ -21,8 +21,6 @@ Box = Literal["out", "in"]
 LaneKey = tuple[str, str, str, Box]
 Origin = tuple[str, int, str]
 """Agency, incarnation and handoff id of a header: what may have one content only."""
-DossierRow = tuple[str, bytes, bytes, Sequence[bytes]]
-"""eid, salt, manifest, contents."""
 
 
 @dataclass(slots=True)
@@ -349,35 +347,6 @@ def receipts_about(tx: Transaction, eids: Sequence[str]) -> list[Row]:
         f" WHERE receipt.box = 'out' AND receipt_fact.eid IN ({placeholders(len(eids))})"
     )
     return tx.all(sql, eids)
-
-
-def dossiers_insert(rows: Sequence[DossierRow]) -> Statement:
-    """One already here stays: it is the same by commitment."""
-    sql = "INSERT INTO dossier (eid, salt, manifest) VALUES (?, ?, ?) ON CONFLICT (eid) DO NOTHING"
-    return (sql, [row[:3] for row in rows])
-
-
-def dossier_files_insert(rows: Sequence[DossierRow]) -> Statement:
-    sql = "INSERT INTO dossier_file (eid, number, content) VALUES (?, ?, ?) ON CONFLICT (eid, number) DO NOTHING"
-    return (
-        sql,
-        [(eid, number, content) for eid, _, _, contents in rows for number, content in enumerate(contents, start=1)],
-    )
-
-
-def dossiers(tx: Transaction, eids: Sequence[str]) -> dict[str, tuple[bytes, bytes, list[bytes]]]:
-    """(salt, manifest, contents) of the dossiers held here, by handoff."""
-    if not eids:
-        return {}
-    wanted = placeholders(len(eids))
-    rows = tx.all(f"SELECT eid, salt, manifest FROM dossier WHERE eid IN ({wanted})", eids)
-    files = tx.all(f"SELECT eid, content FROM dossier_file WHERE eid IN ({wanted}) ORDER BY eid, number", eids)
-    found: dict[str, tuple[bytes, bytes, list[bytes]]] = {
-        row["eid"]: (row["salt"], row["manifest"], []) for row in rows
-    }
-    for file in files:
-        found[file["eid"]][2].append(file["content"])
-    return found
 
 
 def events_insert(rows: Sequence[tuple[int, str, Box, str, int]]) -> Statement:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from services.agency import outbox, store
+from services.agency import contents, outbox, store
 from services.agency.store import Box, CaseRow, Entry, FactRow, LaneKey
 from services.chassis.database import Transaction
 from services.relay import Parcel
@@ -65,7 +65,7 @@ class Work:
     _own_facts: dict[str, list[tuple[Fact, str]]] = field(default_factory=dict)
     _heard_facts: list[FactRow] = field(default_factory=list)
     _heard_receipts: list[tuple[str, Box, str, int, str, bytes]] = field(default_factory=list)
-    _dossiers: list[store.DossierRow] = field(default_factory=list)
+    _dossiers: list[contents.DossierRow] = field(default_factory=list)
     _refs: list[tuple[str, str, str]] = field(default_factory=list)
     _refused: list[tuple[str, str, str, int]] = field(default_factory=list)
 
@@ -158,8 +158,8 @@ class Work:
             store.handoffs_update([entry for key, entry in self._changed.items() if key not in fresh]),
             store.client_refs_insert(self._refs),
             store.lanes_write({key: self.lanes[key] for key in self._lanes_changed}),
-            store.dossiers_insert(self._dossiers),
-            store.dossier_files_insert(self._dossiers),
+            contents.insert(self._dossiers),
+            contents.files_insert(self._dossiers),
             store.receipts_insert([*(row for row, _ in receipts), *self._heard_receipts]),
             store.facts_insert([*own, *self._heard_facts]),
             outbox.insert([row for parcel in parcels for row in _outbox_rows(parcel)]),

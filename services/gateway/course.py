@@ -18,11 +18,12 @@ from dataclasses import dataclass, field, replace
 
 from services.gateway.dues import Claim
 from services.gateway.ledger import Touch
+from services.gateway.record import Fact, Handoff
 from services.gateway.spans import Begun, End, Span, Stated, Stopped, Told
 from services.gateway.touches import lay
 from xieban.agency import office
 from xieban.errors import Reason, XiebanError
-from xieban.handoff import SETTLED, Act, ClockAct, Defect, FactKind, State, StatedDue, climb
+from xieban.handoff import SETTLED, Act, FactKind, State, climb
 from xieban.procedure import (
     CaseState,
     Kind,
@@ -51,44 +52,6 @@ RANK: dict[FactKind, int] = {
 WITHOUT_EFFECT = frozenset({State.REJECTED, State.WITHDRAWN})
 # A receipt still under way can explain these; they are judged once the receiver has answered.
 NEEDS_ANSWER = frozenset({Reason.STAGE_NOT_ALLOWED, Reason.STAGE_CONFLICT, Reason.CASE_NOT_FOUND})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handoff:
-    """A header as the gateway keeps it. Offices are (agency, division) as claimed; times in microseconds."""
-
-    eid: str
-    case_id: str
-    kind: str
-    outcome: str
-    stage: str
-    sender: tuple[str, str]
-    receiver: tuple[str, str]
-    lane_seq: int
-    lane_prev: str
-    refers: tuple[str, ...]
-    acts: tuple[Act, ...]
-    files: int
-    pages: int
-    sent_at: int
-    clocks: tuple[ClockAct, ...] = ()
-    dues: tuple[StatedDue, ...] = ()
-    state: State = State.SENT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """One fact of a receipt, with who said it to whom."""
-
-    receipt: str
-    position: int
-    of: str
-    kind: FactKind
-    at: int
-    defects: tuple[Defect, ...]
-    answer: str
-    author: str
-    addressee: str
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 from services.gateway import silence
 from services.gateway.clocks import Action, Key, Limit, plan, standing
-from services.gateway.course import RANK, Course, Fact, Handoff, Violation, course, fact_order
+from services.gateway.course import RANK, Course, Violation, course, fact_order
 from services.gateway.dues import Compared, compare
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
 from services.gateway.log import Note
 from services.gateway.reckoning import Drawn, Reckoner
+from services.gateway.record import Fact, Handoff
 from services.gateway.silence import Patience
 from services.gateway.store import Store, Stored
 from services.gateway.supervision.desk import Desk

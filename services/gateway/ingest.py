@@ -17,11 +17,11 @@ from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
 from services.gateway.clocks import DEFAULT
-from services.gateway.course import Fact, Handoff
 from services.gateway.follow import Follower
 from services.gateway.log import OF_HANDOFFS, Note, append, size, told
 from services.gateway.outbox import nothing_to_send
 from services.gateway.reckoning import Reckoner
+from services.gateway.record import Fact, Handoff
 from services.gateway.store import Refusal, Statement, Store
 from services.gateway.supervision.desk import Desk
 from xieban import ids, subjects

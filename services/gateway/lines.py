@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.gateway.clocks import Key, Limit
-from services.gateway.course import Fact, Handoff
 from services.gateway.dues import Compared
 from services.gateway.ledger import Touch
+from services.gateway.record import Fact, Handoff
 
 
 @dataclass(frozen=True, slots=True)

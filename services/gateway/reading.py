@@ -14,7 +14,7 @@ import msgspec
 
 from services.chassis.database import Database, Row, Transaction, Value, placeholders
 from services.gateway.clocks import DEFAULT, Key, Limit
-from services.gateway.course import Fact, Handoff, course, fact_order
+from services.gateway.course import course, fact_order
 from services.gateway.dues import Compared
 from services.gateway.forecast import PLACE_TYPES, Foreseen, foresee
 from services.gateway.ladder import Ladder
@@ -22,6 +22,7 @@ from services.gateway.ledger import Touch
 from services.gateway.lines import CaseLine, LedgerLine, LogLine, Overview, Summary, Timeline
 from services.gateway.paging import page_size, place_of, token_of
 from services.gateway.reckoning import Reckoner
+from services.gateway.record import Fact, Handoff
 from services.gateway.rows import (
     DUE_COLUMNS,
     EVENT_COLUMNS,

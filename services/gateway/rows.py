@@ -10,9 +10,9 @@ import msgspec
 
 from services.chassis.database import Row, Transaction, Value, placeholders
 from services.gateway.clocks import Key, Limit
-from services.gateway.course import Fact, Handoff
 from services.gateway.dues import Compared
 from services.gateway.ledger import Touch
+from services.gateway.record import Fact, Handoff
 from xieban.handoff import Act, ClockAct, Defect, State, StatedDue
 
 _acts = msgspec.json.Decoder(tuple[Act, ...]).decode

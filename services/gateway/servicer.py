@@ -16,12 +16,12 @@ from services.chassis.identity import caller
 from services.chassis.sandbox import SERVICE as SANDBOX_SERVICE
 from services.chassis.sandbox import Backlog, SandboxServicer, asked_time
 from services.gateway.clocks import SHANGHAI, Limit
-from services.gateway.course import Fact, Handoff
 from services.gateway.dues import Compared
 from services.gateway.forecast import Foreseen
 from services.gateway.lines import CaseLine, LedgerLine, LogLine
 from services.gateway.lookups import Looked, Lookups
 from services.gateway.reading import Reading
+from services.gateway.record import Fact, Handoff
 from xieban import ids
 from xieban.agency import Agency
 from xieban.errors import Reason, failure

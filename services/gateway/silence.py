@@ -14,8 +14,8 @@ from functools import partial
 import msgspec
 
 from services.chassis.database import Database, Row, Transaction, placeholders
-from services.gateway.course import Fact, Handoff
 from services.gateway.log import Note
+from services.gateway.record import Fact, Handoff
 from xieban.agency import Agency
 from xieban.errors import Reason, failure
 from xieban.handoff import SETTLED, State

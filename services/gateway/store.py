@@ -14,10 +14,11 @@ import msgspec
 
 from services.chassis.database import Row, Transaction, placeholders
 from services.gateway.clocks import DEFAULT, Action, Key, Limit, next_at
-from services.gateway.course import Course, Fact, Handoff, Violation
+from services.gateway.course import Course, Violation
 from services.gateway.dues import Compared
 from services.gateway.ladder import Ladder
 from services.gateway.ledger import Touch
+from services.gateway.record import Fact, Handoff
 from services.gateway.rows import (
     DUE_COLUMNS,
     EVENT_COLUMNS,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from services.gateway.course import Fact, Handoff
+from services.gateway.record import Fact, Handoff
 from xieban.handoff import State
 
 HOUR = 3_600_000_000

@@ -249,10 +249,10 @@ def notice_apart_from_its_debt(patch: Patch, city: City) -> None:
     """A notice is sealed and owed first; that it is not to be told any more is written down a moment later."""
     held: dict[Watch, list[Callable[[Transaction], None]]] = {}  # by process: what a dead one held is gone with it
     within: list[Watch] = []
-    take, add, tell = untold._take, NoticeStore.notices_add, Watch._tell
+    take, add, tell = untold.take_of, NoticeStore.notices_add, Watch._tell
 
-    def taken(transaction: Transaction, cases: Any, *, upto: int) -> list[Action]:
-        actions = take(transaction, cases, upto=upto)
+    def taken(transaction: Transaction, cases: Any) -> list[Action]:
+        actions = take(transaction, cases)
         untold.put(transaction, actions)
         return actions
 
@@ -286,7 +286,7 @@ def notice_apart_from_its_debt(patch: Patch, city: City) -> None:
                 return done
             self._committed()
 
-    patch.setattr(untold, "_take", taken)
+    patch.setattr(untold, "take_of", taken)
     patch.setattr(NoticeStore, "notices_add", notices_add)
     patch.setattr(Watch, "_tell", told)
     patch.setattr(Watch, "round", round)

@@ -10,8 +10,8 @@ from services.admin.fsck import shadow
 from services.admin.fsck.basis import Basis
 from services.admin.fsck.report import Book
 from services.chassis.database import Transaction
-from services.gateway.course import Fact, Handoff
 from services.gateway.ingest import facts_of, handoff_of
+from services.gateway.record import Fact, Handoff
 from services.gateway.store import Store
 from xieban import canonical
 from xieban.agency import Agency

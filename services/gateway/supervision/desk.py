@@ -1,8 +1,8 @@
 """The supervision desk: warnings and breaches become notices and drafts; officers' orders, replies and time become steps.
 
-Everything here runs inside the caller's transaction and returns what is to be logged there, so that a limit's warning, the notice that
-tells of it and the log entry are one fact. Which steps are legal is `xieban.supervision`'s; nothing is decided here about a case. What
-must not go in: publishing, and reading for pages.
+Everything here runs inside the caller's transaction and returns what is to be logged there, so that a notice, the step it bears and
+their log entries are one fact; a limit's warning is recorded with the debt of its notice (`untold`). Which steps are legal is
+`xieban.supervision`'s; nothing is decided here about a case. What must not go in: publishing, and reading for pages.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from services.chassis.database import Transaction
 from services.gateway import targets
 from services.gateway.clocks import SHANGHAI, Action, Key, Limit
-from services.gateway.course import Fact, Handoff
 from services.gateway.log import Note
+from services.gateway.record import Fact, Handoff
 from services.gateway.supervision import aims, untold
 from services.gateway.supervision.steps import Supervision, drafted
 from services.gateway.supervision.store import Store

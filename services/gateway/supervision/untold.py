@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from services.chassis.database import Transaction, Value, placeholders
+from services.chassis.database import Transaction, placeholders
 from services.gateway.clocks import Action
 from services.gateway.store import Store
 
@@ -29,22 +29,16 @@ def waits(transaction: Transaction) -> bool:
 
 
 def take(transaction: Transaction, *, at_most: int) -> list[Action]:
-    """The oldest of them, which wait no more; each limit as it stands."""
-    rows = transaction.all("SELECT position, case_id FROM untold ORDER BY position LIMIT ?", (at_most,))
-    return _take(transaction, {row["case_id"] for row in rows}, upto=rows[-1]["position"]) if rows else []
+    """The oldest of them with all else of their cases, which wait no more; each limit as it stands."""
+    rows = transaction.all("SELECT case_id FROM untold ORDER BY position LIMIT ?", (at_most,))
+    return take_of(transaction, {row["case_id"] for row in rows})
 
 
 def take_of(transaction: Transaction, cases: Collection[str]) -> list[Action]:
-    """Those of these cases."""
+    """Those of these cases, in their order."""
     if not cases or not waits(transaction):
         return []
-    row = transaction.one("SELECT MAX(position) AS n FROM untold")
-    return _take(transaction, cases, upto=int(row["n"])) if row is not None else []
-
-
-def _take(transaction: Transaction, cases: Collection[str], *, upto: int) -> list[Action]:
-    values: tuple[Value, ...] = (*sorted(cases), upto)
-    where = f"WHERE case_id IN ({placeholders(len(cases))}) AND position <= ?"
+    values, where = tuple(sorted(cases)), f"WHERE case_id IN ({placeholders(len(cases))})"
     rows = transaction.all(f"SELECT * FROM untold {where} ORDER BY position", values)
     transaction.run(f"DELETE FROM untold {where}", values)
     limits = Store(transaction).limits_of(cases)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from services.gateway.clocks import SHANGHAI, Limit
-from services.gateway.course import Handoff
+from services.gateway.record import Handoff
 from services.gateway.web import wording
 from services.gateway.web.wording import Badge
 from xieban.agency import PARTIES

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from services.gateway.clocks import SHANGHAI, Limit, LimitState, standing
-from services.gateway.course import Handoff
 from services.gateway.ledger import Touch
+from services.gateway.record import Handoff
 from services.gateway.targets import Aim
 from xieban import lookup
 from xieban.agency import NAMES, Agency, office

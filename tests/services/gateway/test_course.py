@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.gateway.course import Course, Fact, Handoff, course
+from services.gateway.course import Course, course
+from services.gateway.record import Fact, Handoff
 from tests.services.gateway.script import Script, at, road
 from xieban.handoff import FactKind, Receipt, State
 from xieban.marshal import sealed_from_bytes
