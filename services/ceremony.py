@@ -16,12 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from xieban.agency import Agency
+from xieban.handoff import OfficerRole
 from xieban.keys import DEFAULT, PublicKey, algorithm, files
 from xieban.trust import (
     Authority,
     Entry,
     Issue,
     Log,
+    Officer,
     Pins,
     Seal,
     Witness,
@@ -47,13 +49,14 @@ def found(
     seals: Mapping[Agency, PublicKey],
     log: PublicKey,
     witnesses: Mapping[Agency, PublicKey],
+    officers: Mapping[tuple[Agency, OfficerRole], PublicKey],
     authority: x509.Certificate,
     now: datetime,
 ) -> Pins:
     """Make or keep `trust.json` and `roots/` in `folder`; returns what its nodes are to be given by hand."""
     file = folder / "trust.json"
     if not file.exists():
-        entries = [*_seals(seals), *_witnesses(city, log, witnesses), _authority(authority)]
+        entries = [*_seals(seals), *_officers(officers), *_witnesses(city, log, witnesses), _authority(authority)]
         file.write_bytes(_founded(folder / "roots", entries, city=city, now=now))
     return pinned(parse(file.read_bytes(), pins=None).versions[0].value)
 
@@ -79,6 +82,16 @@ def _seals(keys: Mapping[Agency, PublicKey]) -> list[Entry]:
         Seal(agency=agency, office="", algorithm=key.name, public=key.raw.hex(), from_index=0)
         for agency, key in keys.items()
     ]
+
+
+def _officers(keys: Mapping[tuple[Agency, OfficerRole], PublicKey]) -> list[Entry]:
+    return [
+        Officer(
+            agency=agency, office="", role=role, holder=f"{agency}-{role}", algorithm=key.name, public=key.raw.hex(),
+            from_index=0,
+        )
+        for (agency, role), key in keys.items()
+    ]  # fmt: skip
 
 
 def _witnesses(city: str, log: PublicKey, keys: Mapping[Agency, PublicKey]) -> list[Entry]:

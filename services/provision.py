@@ -6,7 +6,8 @@
       nats/nats.conf                the broker's configuration, with what each node may say and read; its store lies beside it
       nodes/<agency>/               certificate.pem key.pem seal.key nats.seed config.toml, witness.key or log.key;
                                     later data.db, trust.seen, clock
-      clients/<name>/               certificate.pem key.pem ca.pem profile.toml: what an agency system (or the xieban command) uses
+      clients/<name>/               certificate.pem key.pem ca.pem profile.toml: what an agency system (or the xieban command) uses;
+                                    an agency's also handler.key approver.key, its two officers
       logs/                         one file a process
 
 Idempotent: what exists is kept, because a new key would orphan everything signed with the old one. nats.conf and the client
@@ -36,6 +37,8 @@ from services import ceremony
 from services.reconcile import mark
 from xieban import subjects
 from xieban.agency import PARTIES, Agency, city
+from xieban.approval import ROLES
+from xieban.handoff import OfficerRole
 from xieban.keys import DEFAULT, PublicKey, algorithm, files
 from xieban.trust import Pins
 
@@ -123,6 +126,7 @@ def provision(
         seals=seals,
         log=_key(home.node(Agency.GATEWAY) / "log.key"),
         witnesses={agency: _key(home.node(agency) / "witness.key") for agency in PARTIES},
+        officers=_officers(home),
         authority=authority.certificate,
         now=now,
     )
@@ -132,6 +136,18 @@ def provision(
     for agency in NODES:
         _config(home, agency, sandbox_start, pins)
     return home
+
+
+def _officers(home: Home) -> dict[tuple[Agency, OfficerRole], PublicKey]:
+    """Two officers of each agency, made before the list that names them: one that has been signed names those it names."""
+    if (home.folder / "trust.json").exists():
+        return {}
+    found: dict[tuple[Agency, OfficerRole], PublicKey] = {}
+    for agency in PARTIES:
+        home.client(agency).mkdir(parents=True, exist_ok=True)
+        for role in ROLES:
+            found[agency, role] = _key(home.client(agency) / f"{role}.key")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +282,7 @@ def _client(home: Home, name: str, uri: str, agency: str, target: Agency, author
         "ca": "ca.pem",
         "gateway": f"{HOST}:{home.ports.of(Agency.GATEWAY)}",
     }
+    settings |= {f"{role}_key": f"{role}.key" for role in ROLES if (place / f"{role}.key").exists()}
     (place / "profile.toml").write_text(toml(settings), encoding="utf-8")
 
 

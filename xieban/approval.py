@@ -130,7 +130,7 @@ class Officers:
         if found is None or found.role != approval.role or not found.speaks_for(header.sender):
             raise failure(Reason.APPROVAL_INVALID, role=name, detail=f"密钥 {approval.keyid} 不是该单位{name}的")
         at = self._at if index is None else index
-        if self._at is not None and at is not None and not found.covers(at):
+        if at is not None and not found.covers(at):
             raise failure(
                 Reason.APPROVAL_INVALID, role=name, detail=f"密钥 {approval.keyid} 在监督日志序号 {at} 处无效"
             )

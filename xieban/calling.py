@@ -18,7 +18,10 @@ import grpc
 import grpc.aio
 
 from xieban.agency import Agency
+from xieban.approval import OfficerKey
 from xieban.errors import Reason, Unreachable, failure
+from xieban.handoff import OfficerRole
+from xieban.keys import files as key_files
 from xieban.rpcstatus import error_from_rpc
 
 DEADLINE: Final = 10.0
@@ -43,6 +46,9 @@ class Profile:
     server_name: str
     gateway: str = ""
     """Where the city's gateway is, for an agency that wants proofs of it."""
+    handler_key: Path | None = None
+    approver_key: Path | None = None
+    """Keys of two officers that this system holds itself, for trying things out. Where people approve, their keys are with them."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -55,12 +61,14 @@ class Profile:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 不是有效的 TOML") from error
         names = ("target", "city", "agency", "certificate", "key", "ca", "server_name")
+        more = ("gateway", "handler_key", "approver_key")
         wrong = [name for name in names if not isinstance(table.get(name), str)] + [
-            name for name in table if name not in names and (name, type(table[name])) != ("gateway", str)
+            name for name in table if name not in names and not (name in more and isinstance(table[name], str))
         ]
         if wrong:
             raise failure(Reason.CLIENT_UNCONFIGURED, detail=f"{file} 中的 {wrong[0]} 缺失、不是文字或者不认识")
-        paths = {name: (folder / table[name]).resolve() for name in ("certificate", "key", "ca")}
+        files = ("certificate", "key", "ca", "handler_key", "approver_key")
+        paths = {name: (folder / table[name]).resolve() for name in files if name in table}
         return cls(**{**table, **paths})
 
     def at_gateway(self) -> Self:
@@ -71,6 +79,14 @@ class Profile:
         if not self.gateway:
             raise failure(Reason.CLIENT_UNCONFIGURED, detail="profile.toml 没有写监督网关的地址（gateway）")
         return replace(self, target=self.gateway, server_name=name)
+
+    def officers(self) -> tuple[OfficerKey, ...]:
+        """The officers whose keys this system holds. Errors: KEY_FILE_INVALID, KEY_FILE_EXPOSED."""
+        named: tuple[tuple[OfficerRole, Path | None], ...] = (
+            ("handler", self.handler_key),
+            ("approver", self.approver_key),
+        )
+        return tuple(OfficerKey(role, key_files.load_private(file)) for role, file in named if file is not None)
 
     def channel(self) -> grpc.aio.Channel:
         """Connects lazily. Errors: CLIENT_UNCONFIGURED when a certificate file cannot be read."""

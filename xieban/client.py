@@ -20,10 +20,13 @@ import grpc
 import grpc.aio
 
 from xieban import marshal, oversight_views, views
+from xieban.approval import OfficerKey
 from xieban.calling import Caller, Page, Profile, everything
+from xieban.drafting import approved
 from xieban.handoff import State
 from xieban.lookup import Purpose
 from xieban.lookup_views import PURPOSES, LookupView, lookup_from_pb
+from xieban.procedure import table
 from xieban.wire.v1 import case_pb2, case_pb2_grpc, handoff_pb2, handoff_pb2_grpc, oversight_pb2, oversight_pb2_grpc
 
 __all__ = ["OversightClient", "Page", "Profile", "XiebanClient", "everything"]
@@ -36,15 +39,18 @@ class XiebanClient(Caller):
 
     def __init__(self, profile: Profile, channel: grpc.aio.Channel) -> None:
         super().__init__(profile, channel)
+        self._officers: tuple[OfficerKey, ...] | None = None
         self._handoffs = handoff_pb2_grpc.HandoffServiceStub(channel)
         self._cases = case_pb2_grpc.CaseServiceStub(channel)
 
     async def send(self, draft: views.Draft) -> views.HandoffView:
         """Seal and send. When this returns the handoff is durable and will arrive; the same draft again returns the same handoff.
 
-        Errors: everything of the catalogue's 1xxx and 2xxx; CLIENT_REF_REUSED for other content under the same number.
+        A draft of a kind that officers must approve gets the approvals of those whose keys the profile holds, unless it carries its own.
+        Errors: everything of the catalogue's 1xxx and 2xxx; CLIENT_REF_REUSED for other content under the same number;
+        APPROVAL_MISSING, APPROVAL_INVALID.
         """
-        request = handoff_pb2.SendRequest(draft=views.draft_to_pb(draft))
+        request = handoff_pb2.SendRequest(draft=views.draft_to_pb(self._approved(draft)))
         answer = await self._call(self._handoffs.Send, request, deadline=DOSSIER_DEADLINE, repeatable=True)
         return views.handoff_from_pb(answer.handoff)
 
@@ -61,9 +67,18 @@ class XiebanClient(Caller):
 
     async def answer(self, eid: str, draft: views.Draft) -> views.HandoffView:
         """Answer a handoff with another one; returns the answer. Accepts the request first if that was not done."""
-        request = handoff_pb2.AnswerRequest(eid=eid, draft=views.draft_to_pb(draft))
+        approved = self._approved(draft, answering=eid)
+        request = handoff_pb2.AnswerRequest(eid=eid, draft=views.draft_to_pb(approved))
         answer = await self._call(self._handoffs.Answer, request, deadline=DOSSIER_DEADLINE, repeatable=True)
         return views.handoff_from_pb(answer.handoff)
+
+    def _approved(self, draft: views.Draft, *, answering: str = "") -> views.Draft:
+        kind = table().kinds.get(draft.kind)
+        if draft.approvals or kind is None or not kind.approval:
+            return draft
+        if self._officers is None:
+            self._officers = self.profile.officers()
+        return approved(draft, self._officers, answering=answering) if self._officers else draft
 
     async def withdraw(self, eid: str, client_ref: str) -> views.HandoffView:
         """撤回 one's own handoff that was not yet accepted; returns the withdrawal, itself a handoff."""

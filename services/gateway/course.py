@@ -104,7 +104,11 @@ def course(handoffs: Sequence[Handoff], facts: Iterable[Fact], tables: Table) ->
         spans=laid.spans,
         loose=laid.loose,
         claims=tuple(walk.claims),
-        violations=frozenset(walk.violations | {Violation(eid, number) for eid, number in laid.refused}),
+        violations=frozenset(
+            walk.violations
+            | {Violation(eid, number) for eid, number in laid.refused}
+            | {Violation(item.eid, item.unapproved) for item in handoffs if item.unapproved}
+        ),
         opened_at=min(times),
         updated_at=max(times),
     )

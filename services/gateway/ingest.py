@@ -26,10 +26,12 @@ from services.gateway.store import Refusal, Statement, Store
 from services.gateway.supervision.desk import Desk
 from xieban import ids, subjects
 from xieban.agency import office
+from xieban.approval import Officers
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Header, Receipt
 from xieban.marshal import micros, sealed_from_bytes
 from xieban.notice import Reply
+from xieban.procedure import table
 from xieban.seal import Directory
 from xieban.statement import open_header, open_notice, open_receipt, open_reply
 
@@ -62,6 +64,7 @@ class Ingest:
         directory: Directory,
         clock: Clock,
         owe: Callable[[str, list[str]], None],
+        officers: Officers,
         follower: Follower | None = None,
         desk: Desk | None = None,
         committed: Callable[[], None] = nothing_to_send,
@@ -71,6 +74,7 @@ class Ingest:
         self._desk = desk
         self._committed = committed
         self._directory = directory
+        self._officers = officers
         self._clock = clock
         self._owe = owe
         self._follower = follower or Follower(Reckoner(), DEFAULT)
@@ -150,7 +154,8 @@ class Ingest:
             _bound(header.sent_at, *(act.at for act in header.acts))
             _bound(*(time for clock in header.clocks for time in (clock.at, clock.until)))
             _bound(header.inc, header.lane.seq, dossier.files, dossier.bytes, dossier.pages)
-            batch.handoffs[sealed.eid] = handoff_of(sealed.eid, header)
+            flaw = unapproved(header, self._officers, index=index)
+            batch.handoffs[sealed.eid] = handoff_of(sealed.eid, header, unapproved=flaw)
             author: Header | Receipt | Reply = header
         elif address.what == "notice":
             open_notice(message.data, address=address, directory=directory)
@@ -218,7 +223,17 @@ def _unlogged(store: Store, notes: list[Note]) -> list[Note]:
     return [note for note in notes if (note.kind, note.eid) not in known] if known else notes
 
 
-def handoff_of(eid: str, header: Header) -> Handoff:
+def unapproved(header: Header, officers: Officers, *, index: int | None) -> str:
+    """The number of the reason why its approvals do not hold at that index of the log, or why those it needs are not there; or empty."""
+    kind = table().kinds.get(header.kind)
+    try:
+        officers.check(header, article=kind.approval if kind is not None else "", index=index)
+    except XiebanError as error:
+        return error.reason.number
+    return ""
+
+
+def handoff_of(eid: str, header: Header, *, unapproved: str) -> Handoff:
     """The row of a header."""
     return Handoff(
         eid=eid,
@@ -237,11 +252,11 @@ def handoff_of(eid: str, header: Header) -> Handoff:
         sent_at=header.sent_at,
         clocks=tuple(header.clocks),
         dues=tuple(header.dues),
+        unapproved=unapproved,
     )
 
 
 def facts_of(eid: str, receipt: Receipt) -> list[Fact]:
-    """The rows of a receipt."""
     """The rows of a receipt's facts."""
     return [
         Fact(

@@ -13,12 +13,13 @@ from functools import partial
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Row, Transaction, placeholders
 from services.gateway.follow import Follower
-from services.gateway.ingest import facts_of, handoff_of
-from services.gateway.log import Note, append
+from services.gateway.ingest import facts_of, handoff_of, unapproved
+from services.gateway.log import Note, append, size
 from services.gateway.store import Store
 from services.reconcile.asking import Counterpart
 from xieban import canonical
 from xieban.agency import Agency
+from xieban.approval import Officers
 from xieban.errors import XiebanError
 from xieban.handoff import Header, Receipt
 from xieban.marshal import micros, stored_payload
@@ -35,12 +36,14 @@ class Mending:
         database: Database,
         *,
         counterparts: Mapping[str, Counterpart],
+        officers: Officers,
         follower: Follower,
         carry: Callable[[Sequence[Row]], None],
         clock: Clock,
     ) -> None:
         self._database = database
         self._counterparts = counterparts
+        self._officers = officers
         self._follower = follower
         self._carry = carry
         self._clock = clock
@@ -111,7 +114,10 @@ class Mending:
             return False
         store, now = Store(tx), micros(self._clock.now())
         if row["type"] == "header":
-            handoff = handoff_of(eid, canonical.read(stored_payload(row["sealed"]), Header))
+            header = canonical.read(stored_payload(row["sealed"]), Header)
+            lodged = tx.one("SELECT position FROM log_entry WHERE eid = ? AND kind = 'LODGED'", (eid,))
+            index = lodged["position"] - 1 if lodged is not None else size(tx)
+            handoff = handoff_of(eid, header, unapproved=unapproved(header, self._officers, index=index))
             store.handoffs_add([handoff])
             cases = {handoff.case_id}
         else:

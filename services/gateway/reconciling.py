@@ -20,6 +20,7 @@ from services.reconcile.nightly import Nightly, Settings
 from services.reconcile.servicer import SERVICE, ReconcileServicer
 from services.reconcile.shelf import Inventory
 from xieban.agency import Agency
+from xieban.approval import Officers
 from xieban.seal import Directory, SealKey
 from xieban.wire.v1 import reconcile_pb2_grpc
 
@@ -39,6 +40,7 @@ def add(
     inc: int,
     database: Database,
     directory: Directory,
+    officers: Officers,
     clock: Clock,
     settings: Settings,
     channels: Mapping[str, grpc.aio.Channel],
@@ -56,7 +58,9 @@ def add(
         directory=directory,
         grace=timedelta(minutes=settings.checked().grace),
     )
-    mending = Mending(database, counterparts=counterparts, follower=follower, carry=post.carry, clock=clock)
+    mending = Mending(
+        database, counterparts=counterparts, officers=officers, follower=follower, carry=post.carry, clock=clock
+    )
     run = Run(comparer, mend=mending.mend)
     servicer = ReconcileServicer(
         city=city,

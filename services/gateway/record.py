@@ -9,7 +9,10 @@ from xieban.handoff import Act, ClockAct, Defect, FactKind, State, StatedDue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
-    """A header as the gateway keeps it. Offices are (agency, division) as claimed; times in microseconds."""
+    """A header as the gateway keeps it. Offices are (agency, division) as claimed; times in microseconds.
+
+    `unapproved`: number of the reason why the approvals of officers do not hold that the kind needs; empty when they do, or none is needed.
+    """
 
     eid: str
     case_id: str
@@ -28,6 +31,7 @@ class Handoff:
     clocks: tuple[ClockAct, ...] = ()
     dues: tuple[StatedDue, ...] = ()
     state: State = State.SENT
+    unapproved: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ _limit_of = attrgetter(*_LIMIT_COLUMNS)
 _FLAGS = ("provisional", "in_custody", "stopped", "duty", "overdue_logged")
 HANDOFF_COLUMNS = (
     "eid, case_id, kind, outcome, stage, from_agency, from_office, to_agency, to_office, lane_seq, lane_prev, refers, acts, "
-    "files, pages, sent_at, clocks, dues, state"
+    "files, pages, sent_at, clocks, dues, state, unapproved"
 )
 EVENT_COLUMNS = (
     "case_id, rule, start_eid, person, kind, event, at, until, detail, document, eid, agency, office, standing, number"
@@ -59,6 +59,7 @@ def handoff_from(row: Row) -> Handoff:
         clocks=_clocks(row["clocks"]),
         dues=_dues(row["dues"]),
         state=State(row["state"]),
+        unapproved=row["unapproved"],
     )
 
 

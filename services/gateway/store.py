@@ -164,12 +164,13 @@ class Store:
     def handoffs_add(self, handoffs: Sequence[Handoff]) -> None:
         """Those that are here already stay as they are: a statement may come again after its own row was lost."""
         self._transaction.many(
-            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES ({placeholders(20)}) ON CONFLICT DO NOTHING",
+            f"INSERT INTO handoff ({HANDOFF_COLUMNS}, settled) VALUES ({placeholders(21)}) ON CONFLICT DO NOTHING",
             [
                 (
                     h.eid, h.case_id, h.kind, h.outcome, h.stage, *h.sender, *h.receiver, h.lane_seq, h.lane_prev,
                     _encode(h.refers).decode(), _encode(h.acts).decode(), h.files, h.pages, h.sent_at,
-                    _encode(h.clocks).decode(), _encode(h.dues).decode(), h.state, int(h.receiver[0] == Agency.GATEWAY),
+                    _encode(h.clocks).decode(), _encode(h.dues).decode(), h.state, h.unapproved,
+                    int(h.receiver[0] == Agency.GATEWAY),
                 )
                 for h in handoffs
             ],

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import grpc.aio
+import msgspec
 import nats
 import nats.js.errors
 import pytest
@@ -31,11 +32,14 @@ from tests.ledger import Findings, compare
 from tests.world import DIVISION, START, Crash, Node, World, world
 from xieban import canonical, subjects
 from xieban.agency import PARTIES, Agency
+from xieban.approval import matter_of
+from xieban.client import Profile
 from xieban.errors import Unreachable
 from xieban.handoff import SETTLED, Act, CaseRef, Commitment, Header, Lane, Party, Receipt, State
 from xieban.ids import new_handoff_id
 from xieban.keys.files import load_private
 from xieban.marshal import micros, sealed_from_bytes, sealed_to_bytes
+from xieban.procedure import table
 from xieban.seal import Sealed, SealKey
 from xieban.subjects import ConsumerSpec
 from xieban.views import HandoffView
@@ -128,13 +132,24 @@ class City:
         rows = self.rows(agency, sql, case, receiver)
         return Lane(seq=rows[0]["seq"] + 1, prev=rows[0]["head"]) if rows else Lane(seq=1, prev="")
 
-    async def say_header(self, header: Header, *, key: SealKey | None = None) -> Sealed:
-        """Seal and publish, without the checks of `seal_header`."""
+    async def say_header(self, header: Header, *, key: SealKey | None = None, approved: bool = True) -> Sealed:
+        """Seal and publish, without the checks of `seal_header`; unless told otherwise with the approvals of the sender's officers."""
+        if approved and not header.approvals:
+            header = self.approved(header)
         sealed = (key or self.key(Agency(header.sender.agency))).seal("header", canonical.encode(header))
         self.invented.add(sealed.eid)
         subject = subjects.handoff("lanzhou", header.sender.agency, header.receiver.agency)
         await self.say(subject, sealed_to_bytes(sealed))
         return sealed
+
+    def approved(self, header: Header) -> Header:
+        """The header with its sender's officers behind it, if its kind needs them."""
+        kind = table().kinds.get(header.kind)
+        if kind is None or not kind.approval:
+            return header
+        keys = Profile.load(self.home.client(header.sender.agency)).officers()
+        approvals = [key.approve(matter_of(header, key.role)) for key in keys]
+        return msgspec.structs.replace(header, approvals=sorted(approvals, key=lambda one: one.role))
 
     # --- looking into files
 

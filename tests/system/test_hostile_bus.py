@@ -217,7 +217,7 @@ async def test_headers_out_of_order_are_parked_and_resume_with_the_missing_one(c
     headers, prev = [], ""
     case = CaseRef(id=city.new_case(), stage="S10_investigation")
     for seq in (1, 2, 3):
-        header = city.header(case=case, lane=Lane(seq, prev))
+        header = city.approved(city.header(case=case, lane=Lane(seq, prev)))
         prev = city.key(PS).seal("header", canonical.encode(header)).eid
         headers.append(header)
     eids = [(await city.say_header(header)).eid for header in (headers[2], headers[1])]
@@ -233,9 +233,9 @@ async def test_headers_out_of_order_are_parked_and_resume_with_the_missing_one(c
 
 async def test_a_forked_place_that_was_parked_does_not_hold_up_the_lane(city: City) -> None:
     case = CaseRef(id=city.new_case(), stage="S10_investigation")
-    first = city.header(case=case)
+    first = city.approved(city.header(case=case))
     head = city.key(PS).seal("header", canonical.encode(first)).eid
-    second = city.header(case=case, lane=Lane(2, head))
+    second = city.approved(city.header(case=case, lane=Lane(2, head)))
     fork = city.header(case=case, lane=Lane(2, "ab" * 32))
     third = city.header(case=case, lane=Lane(3, city.key(PS).seal("header", canonical.encode(second)).eid))
     sealed = {

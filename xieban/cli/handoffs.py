@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xieban.cli.approvals import ApprovedFile, approve_command, with_approvals
 from xieban.cli.calls import AsJson, Limit, ProfileFolder, as_agency, first
 from xieban.cli.choice import one_of
 from xieban.cli.printing import as_json, fields, moment, table
@@ -32,7 +33,7 @@ def kinds_command(json: AsJson = False) -> None:
                     {
                         "id": kind.id, "name": kind.name, "document": kind.document, "from": kind.senders,
                         "to": kind.receivers, "outcomes": kind.outcomes, "acts": kind.acts, "stages": kind.stages,
-                        "answers": kind.answers, "articles": kind.articles,
+                        "answers": kind.answers, "articles": kind.articles, "approval": kind.approval,
                     }
                     for kind in kinds
                 ]
@@ -40,29 +41,41 @@ def kinds_command(json: AsJson = False) -> None:
         )  # fmt: skip
         return
     table(
-        ("标识", "名称", "结果", "依据"),
-        [(kind.id, kind.name, " ".join(kind.outcomes), kind.article) for kind in kinds],
+        ("标识", "名称", "结果", "依据", "审批依据"),
+        [(kind.id, kind.name, " ".join(kind.outcomes), kind.article, kind.approval or "—") for kind in kinds],
     )
 
 
+handoffs_app.command("approve")(approve_command)
+
+
 @handoffs_app.command("send")
-def send_command(file: DraftFile, profile: ProfileFolder = None, json: AsJson = False) -> None:
+def send_command(
+    file: DraftFile, approvals: ApprovedFile = None, profile: ProfileFolder = None, json: AsJson = False
+) -> None:
     """发送一份流转。同一文号同一内容重复发送，得到的是同一份流转。"""
     from xieban.cli.draft import read
 
-    draft = read(file)
+    draft = with_approvals(read(file), approvals)
     _show_one(as_agency(profile, lambda client: client.send(draft)), json=json)
 
 
 @handoffs_app.command("answer")
-def answer_command(which: Which, file: DraftFile, profile: ProfileFolder = None, json: AsJson = False) -> None:
+def answer_command(
+    which: Which,
+    file: DraftFile,
+    approvals: ApprovedFile = None,
+    profile: ProfileFolder = None,
+    json: AsJson = False,
+) -> None:
     """以另一份流转答复收到的流转。"""
     from xieban.cli.draft import read
 
     draft = read(file)
 
     async def talk(client: Any) -> Any:
-        return await client.answer(await _resolved(client, which), draft)
+        eid = await _resolved(client, which)
+        return await client.answer(eid, with_approvals(draft, approvals, answering=eid))
 
     _show_one(as_agency(profile, talk), json=json)
 
@@ -165,6 +178,8 @@ async def _resolved(client: Any, which: str) -> str:
 
 
 def _show_one(handoff: Any, *, json: bool) -> None:
+    from xieban.approval import ROLE_NAMES
+
     if json:
         as_json({"handoff": handoff})
         return
@@ -185,6 +200,8 @@ def _show_one(handoff: Any, *, json: bool) -> None:
     for fact in handoff.receipts:
         reasons = "；".join(" ".join(filter(None, (d.code, d.article, d.item))) for d in fact.defects)
         typer.echo(f"回执  {moment(fact.at)}  {FACTS.get(fact.kind, fact.kind)}{f'  {reasons}' if reasons else ''}")
+    for one in handoff.approvals:
+        typer.echo(f"签批  {ROLE_NAMES[one.role]}  密钥 {one.keyid}")
     for act in handoff.acts:
         typer.echo(f"行为  {moment(act.at)}  {act.what} {act.person}{'（推定）' if act.derived else ''}")
     if handoff.dossier is not None:

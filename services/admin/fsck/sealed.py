@@ -66,6 +66,10 @@ def _statements(connection: sqlite3.Connection, basis: Basis, book: Book, held: 
     facts: list[Fact] = []
     (total,) = connection.execute("SELECT COUNT(*) FROM statement").fetchone()
     rows = connection.execute("SELECT * FROM statement NOT INDEXED").fetchall()
+    # Judged when it was taken, by the trust list of that day: its second copy in an index vouches for it.
+    judged = dict(
+        connection.execute("SELECT eid, unapproved FROM main.handoff NOT INDEXED WHERE unapproved <> ''").fetchall()
+    )
     for done, row in enumerate(rows, start=1):
         with book.reading("statement", row["eid"]):
             sealed, said = _opened(row["sealed"], basis)
@@ -78,7 +82,7 @@ def _statements(connection: sqlite3.Connection, basis: Basis, book: Book, held: 
                 held.equivocal.add(sealed.eid)
             elif isinstance(said, Header):
                 held.lodged[sealed.eid] = (said.case.id, said.kind)
-                handoffs.append(handoff_of(sealed.eid, said))
+                handoffs.append(handoff_of(sealed.eid, said, unapproved=judged.get(sealed.eid, "")))
             elif isinstance(said, Receipt):
                 facts += facts_of(sealed.eid, said)
             elif isinstance(said, Notice):

@@ -135,7 +135,15 @@ async def gateway_at(
     rules = Rules(Terms(), calendar)
     desk = Desk(Author(city=CITY, inc=1, key=script.keys["gateway"], rules=rules))
     follower = Follower(Reckoner(calendar), DEFAULT, desk, patience)
-    ingest = Ingest(database, directory=script.directory, clock=clock, owe=issuer.owe, follower=follower, desk=desk)
+    ingest = Ingest(
+        database,
+        directory=script.directory,
+        clock=clock,
+        owe=issuer.owe,
+        officers=script.officers,
+        follower=follower,
+        desk=desk,
+    )
     gateway = Gateway(
         script=script,
         database=database,

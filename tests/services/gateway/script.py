@@ -11,6 +11,7 @@ from services.chassis.bus import Incoming
 from services.gateway.clocks import SHANGHAI
 from xieban import subjects
 from xieban.agency import PARTIES, Agency
+from xieban.approval import Officers
 from xieban.handoff import (
     Act,
     CaseRef,
@@ -70,6 +71,7 @@ class Script:
 
     keys: dict[str, SealKey] = field(default_factory=lambda: {agency: SealKey.generate() for agency in Agency})
     messages: list[Incoming] = field(default_factory=list)
+    officers: Officers = field(default_factory=lambda: Officers(()))
     _lanes: dict[tuple[str, str, str], tuple[int, str]] = field(default_factory=dict)
     _count: int = 0
 

@@ -216,7 +216,7 @@ async def test_a_recalculation_that_was_cut_off_is_begun_again_whatever_calendar
 
 async def test_a_database_of_the_older_form_gets_ledgers_and_rungs_at_the_next_start(tmp_path: Path) -> None:
     older = tmp_path / "older"
-    shutil.copytree(MIGRATIONS, older, ignore=shutil.ignore_patterns("000[2-9]*", "__pycache__"))
+    shutil.copytree(MIGRATIONS, older, ignore=shutil.ignore_patterns("000[2-9]*", "00[1-9]*", "__pycache__"))
     script = Script()
     review(script)
     gateway, database = await gateway_at(tmp_path / "new.db", script, now="2026-03-02 10:00")
