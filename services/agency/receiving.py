@@ -299,6 +299,7 @@ class Receiving:
 
     async def complete(self, pulled: Sequence[Pulled]) -> None:
         """Take proven dossiers; a dossier that failed its proof makes the handoff rejected."""
+        faults.point("R3")
         self._desk.done(*await self._desk.database.write(lambda tx: self._complete_all(tx, pulled)))
 
     def _complete_all(self, tx: Transaction, pulled: Sequence[Pulled]) -> tuple[Work, list[Parcel]]:

@@ -1,7 +1,7 @@
 """Labelled crash points, so that a test can kill a process exactly between two steps whose order matters.
 
     S1 before seal commit            S2 after commit, before answer     S3 after publish, before PubAck    S4 before receipt commit
-    R1 inside the inbox transaction  R2 after commit, before ack        R3 chunk written, not yet durable  R4 before `complete`
+    R1 inside the inbox transaction  R2 after commit, before ack        R3 dossiers pulled, none kept yet   R4 inside their transaction
     R5 effect inside transaction     G1 before append commit            G2 before tickets leave            G3 checkpoint signed
     W1 cosignature persisted         B1 booted from a backup
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,10 @@ def test_the_environment_may_name_several(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("XIEBAN_FAULT", "R1:x")
     with pytest.raises(InvalidInput):
         faults.enable_from_environment()
+
+
+def test_every_label_is_a_point_in_the_code_and_every_point_has_a_label() -> None:
+    """A label that no code passes would let a crash test wait for ever, or never be written."""
+    files = Path(faults.__file__).parents[1].rglob("*.py")
+    found = {label for file in files for label in re.findall(r'faults\.point\("(\w+)"\)', file.read_text("utf-8"))}
+    assert found == faults.LABELS

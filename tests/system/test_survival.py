@@ -29,7 +29,7 @@ async def test_a_case_that_nobody_disturbs_leaves_clean_ledgers(city: City) -> N
 SENDER = {"S1", "S2", "S3", "S4"}
 
 
-@pytest.mark.parametrize("label", ["S1", "S2", "S3", "S4", "R1", "R2", "R4", "R5"])
+@pytest.mark.parametrize("label", ["S1", "S2", "S3", "S4", "R1", "R2", "R3", "R4", "R5"])
 async def test_a_node_that_dies_at_a_crash_point_takes_up_its_work(city: City, label: str) -> None:
     case = city.new_case()
     victim = PS if label in SENDER else PP

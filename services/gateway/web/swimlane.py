@@ -20,7 +20,7 @@ from xieban.marshal import moment
 
 WIDTH = 900
 GUTTER = 64
-RIGHT = 24
+RIGHT = 36
 HEAD = 40
 TRACK = 30
 BAR_ROW = 34
