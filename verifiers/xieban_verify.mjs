@@ -434,10 +434,8 @@ const DOSSIER = object({
 const algorithm = among("ed25519+sha256", "sm2+sm3");
 const publicKey = like("([0-9a-f]{2}){32,64}");
 const noteName = like("[a-z0-9./-]{1,128}");
-const valid = {
-  use: T, from_index: n, until_index: orNull(n),
-  revoked: orNull(object({ index: n, reason: among("compromised", "lost", "superseded", "left", "mistake") })),
-};
+const ending = among("compromised", "lost", "superseded", "left", "mistake");
+const valid = { use: T, from_index: n, until_index: orNull(n), revoked: orNull(object({ index: n, reason: ending })) };
 const keyed = { ...valid, algorithm, public: publicKey };
 const speaker = { ...keyed, agency: among(...PARTIES, "gateway"), office: like("([0-9]{6})?") };
 const USES = {
@@ -447,11 +445,14 @@ const USES = {
   seal: object(speaker),
   officer: object({ ...speaker, role: among("handler", "approver"), holder: cityToken }),
 };
-const TRUST_LIST = object({
-  v: among(1), city: cityToken, version: integer(1, 2 ** 31), previous: hex64Maybe, index: n, issued_at: t, expires_at: t,
-  threshold: integer(1, 16), roots: list(object({ algorithm, public: publicKey }), 16, 1),
-  entries: list((v) => v !== null && typeof v === "object" && Object.hasOwn(USES, v.use) && USES[v.use](v), 4096),
-});
+const TRUST_LIST = object(
+  {
+    v: among(1), city: cityToken, version: integer(1, 2 ** 31), previous: hex64Maybe, index: n, issued_at: t, expires_at: t,
+    threshold: integer(1, 16), roots: list(object({ algorithm, public: publicKey }), 16, 1),
+    entries: list((v) => v !== null && typeof v === "object" && Object.hasOwn(USES, v.use) && USES[v.use](v), 4096),
+  },
+  { barred: list(object({ fingerprint: hex64, reason: ending }), 4096, 1) },
+);
 
 // --- report
 
@@ -683,6 +684,9 @@ async function unsoundList(value) {
     if (row.until_index !== null && row.until_index < row.from_index) return "密钥的止期早于起期";
     if (["log", "witness"].includes(row.use) && row.algorithm !== "ed25519+sha256") return "密钥的算法不能用于日志";
   }
+  const barred = (value.barred ?? []).map((row) => row.fingerprint);
+  if (!isRisen(barred)) return "停用的证书重复或者没有排列";
+  if (value.entries.some((row) => row.use === "ca" && barred.includes(row.fingerprint))) return "根证书不能作为单份证书停用";
   return "";
 }
 
@@ -709,6 +713,8 @@ async function unsoundStep(before, after) {
       return "密钥的吊销晚于本版";
     }
   }
+  const still = new Set((after.barred ?? []).map(canonical));
+  if ((old.barred ?? []).some((row) => !still.has(canonical(row)))) return "前一版停用的证书被取消或者改动";
   return [...kept.values()].some((row) => row.from_index < after.index) ? "新密钥的起期早于本版" : "";
 }
 

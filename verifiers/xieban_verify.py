@@ -774,37 +774,41 @@ ENVELOPE: Final = record(payload=_base64, signatures=listing(_signature, 32), ty
 TRUST_FILE: Final = record(lists=listing(ENVELOPE, 4096, 1))
 
 _algorithm, _key = one_of("ed25519+sha256", "sm2+sm3"), matching(r"([0-9a-f]{2}){32,64}")
-_revoked = maybe(record(index=_count, reason=one_of("compromised", "lost", "superseded", "left", "mistake")))
+_end = one_of("compromised", "lost", "superseded", "left", "mistake")
+_revoked = maybe(record(index=_count, reason=_end))
 _valid = {"from_index": _count, "until_index": maybe(_count), "revoked": _revoked, "use": text(16)}
 _keyed = {**_valid, "algorithm": _algorithm, "public": _key}
 _agency, _division = one_of(*PARTIES, GATEWAY), matching(r"([0-9]{6})?")
 _note_name, _holder = matching(r"[a-z0-9./-]{1,128}"), matching(r"[a-z0-9-]{1,32}")
 ROOT: Final = record(algorithm=_algorithm, public=_key)
-TRUST_LIST: Final = record(
-    v=just(1),
-    city=_city,
-    version=whole(1, 2**31),
-    previous=_maybe_digest,
-    index=_count,
-    issued_at=_micros,
-    expires_at=_micros,
-    threshold=whole(1, 16),
-    roots=listing(ROOT, 16, 1),
-    entries=listing(
-        tagged(
-            "use",
-            {
-                "ca": exactly({**_valid, "fingerprint": _digest}),
-                "log": exactly({**_keyed, "name": _note_name}),
-                "officer": exactly(
-                    {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
-                ),
-                "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
-                "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
-            },
+TRUST_LIST: Final = exactly(
+    {
+        "v": just(1),
+        "city": _city,
+        "version": whole(1, 2**31),
+        "previous": _maybe_digest,
+        "index": _count,
+        "issued_at": _micros,
+        "expires_at": _micros,
+        "threshold": whole(1, 16),
+        "roots": listing(ROOT, 16, 1),
+        "entries": listing(
+            tagged(
+                "use",
+                {
+                    "ca": exactly({**_valid, "fingerprint": _digest}),
+                    "log": exactly({**_keyed, "name": _note_name}),
+                    "officer": exactly(
+                        {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
+                    ),
+                    "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
+                    "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
+                },
+            ),
+            4096,
         ),
-        4096,
-    ),
+    },
+    unless_empty={"barred": listing(record(fingerprint=_digest, reason=_end), 4096, 1)},
 )  # fmt: skip
 
 ENTRY: Final = record(
@@ -1290,6 +1294,11 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
             yield f"密钥 {keyid(row)} 的止期早于起期"
         if row["use"] in ("log", "witness") and row["algorithm"] != ED25519:
             yield f"密钥 {keyid(row)} 的算法不能用于日志"
+    barred = [row["fingerprint"] for row in value.get("barred", ())]
+    if barred != sorted(set(barred)):
+        yield "停用的证书重复或者没有排列"
+    if any(row["use"] == "ca" and row["fingerprint"] in barred for row in value["entries"]):
+        yield "根证书不能作为单份证书停用"
 
 
 def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
@@ -1310,6 +1319,9 @@ def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
     for id, row in kept.items():
         if row["from_index"] < after["index"]:
             yield f"新密钥 {id} 的起期早于本版"
+    for row in old.get("barred", ()):
+        if row not in after.get("barred", ()):
+            yield f"前一版停用的证书 {row['fingerprint'][:DIGITS]} 被取消或者改动"
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], index: int) -> Iterator[str]:
@@ -1714,6 +1726,13 @@ class Reason(Enum):
         "程序没有启动",
         "{what}不在信任清单第 {version} 版中，或者已经停用",
         "把它列入新一版信任清单，或者换用清单中的那一个",
+    )
+    CERTIFICATE_BARRED = Text(
+        "XB-3031",
+        Denied,
+        "证书未被采信",
+        "证书 {fingerprint} 已由信任清单第 {version} 版停用（{detail}）",
+        "由注册单位用新的私钥签发新证书，换上后重试；不知情的，查明证书何时被何人取得",
     )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(

@@ -32,6 +32,7 @@ FIELDS = frozenset(
         "event",
         "expiry",
         "field",
+        "fingerprint",
         "file",
         "granted",
         "handoff",

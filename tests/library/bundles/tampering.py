@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
+
 from tests.library.bundles import town
 from tests.library.bundles.town import bundle_of, chain, pins
 from xieban import bundle, trust
 from xieban.proof.note import MAX_NOTE
 from xieban.seal import SealKey
+from xieban.trust import Barred
 from xieban.verify.container import kind_of, pack
 from xieban.verify.trustlist import Pins
 
@@ -505,7 +508,33 @@ def one_more_trust_list(members: Members, rng: random.Random) -> Members:
     return {**members, "trust.json": grown.encode()}
 
 
+_STOLEN, _LOST = Barred(town.STOLEN, "compromised"), Barred(town.LOST, "lost")
+MISBARRED: list[list[Barred]] = [
+    [],
+    [_LOST],
+    [_LOST, Barred(town.STOLEN, "mistake")],
+    [_STOLEN, _LOST],
+    [_STOLEN, _STOLEN],
+    [_STOLEN, Barred(town.AUTHORITY, "mistake")],
+    [_STOLEN, Barred("XY" * 32, "lost")],
+]
+"""What the third version of the town's list may not bar: only `[_LOST, _STOLEN]`, sorted, keeps what the second barred."""
+
+
+def misbarring(members: Members, rows: list[Barred]) -> Members:
+    """With a list that enough roots have signed, who were deceived."""
+    made = chain()
+    third = msgspec.structs.replace(made.versions[2].value, barred=rows)
+    return {**members, "trust.json": town.misled(made, third)}
+
+
+@tampering
+def a_list_that_bars_other_certificates(members: Members, rng: random.Random) -> Members:
+    return misbarring(members, rng.choice(MISBARRED))
+
+
 CAUGHT_BY = {
+    "a_list_that_bars_other_certificates": "trust",
     "a_byte_of_a_content": "files", "a_byte_of_a_dossier": "commitments", "a_byte_of_a_salt": "commitments",
     "a_byte_of_a_entry": "inclusion", "a_byte_of_a_proof": "inclusion", "a_byte_of_a_mark": "times", "a_byte_of_a_trust": "trust",
     "a_byte_of_the_file": "container", "something_behind_the_end": "container", "members_out_of_order": "container",

@@ -26,7 +26,7 @@ from xieban.proof.note import Algorithm, SigningKey
 from xieban.proof.tlogproof import TlogProof
 from xieban.seal import Sealed, SealKey
 from xieban.supervision import Cause, Measure, State
-from xieban.trust import Chain, Issue, Log, Seal, Witness
+from xieban.trust import Authority, Chain, Issue, Log, Seal, TrustList, Witness, lists
 from xieban.verify.container import pack
 from xieban.verify.trustlist import Pins
 
@@ -48,6 +48,8 @@ ROOTS = tuple(private(number) for number in range(1001, 1006))
 NEW_ROOT = private(1006)
 SEALS = {agency: SealKey(private(number)) for number, agency in enumerate((*PARTIES, GW), start=1)}
 OFFICE_KEY, NEW_COURT, STRANGER = SealKey(private(8)), SealKey(private(9)), SealKey(private(99))
+STOLEN, LOST, AUTHORITY = "5c" * 32, "1f" * 32, "ca" * 32
+"""Certificates by their fingerprints: two that are barred, and the city's authority."""
 LOG_KEY = SigningKey("xieban.lanzhou/log", Algorithm.ED25519, Ed25519PrivateKey.from_private_bytes(b"L" * 32))
 OTHER_LOG = SigningKey("xieban.lanzhou/log", Algorithm.ED25519, Ed25519PrivateKey.from_private_bytes(b"M" * 32))
 WITNESSES = {
@@ -61,7 +63,7 @@ WITNESSES = {
 
 
 def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
-    """Three versions: founded; an office's key and the court's next key; one root replaced."""
+    """Three versions: founded; an office's key, the court's next key, a certificate barred; one root replaced, another barred."""
 
     def seal(agency: str, key: SealKey, *, index: int = 0, office: str = "") -> Seal:
         public = key.public
@@ -83,6 +85,7 @@ def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
     begun = trust.add(
         begun,
         *(seal(agency, key) for agency, key in SEALS.items()),
+        Authority(fingerprint=AUTHORITY, from_index=0),
         Log(name=LOG_KEY.public.name, algorithm="ed25519+sha256", public=LOG_KEY.public.public.hex(), from_index=0),
         *(
             Witness(name=key.public.name, holder=agency, algorithm="ed25519+sha256", public=key.public.public.hex(), from_index=0)
@@ -94,10 +97,21 @@ def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
     second = Issue(index=4, at=BEGIN - LIFE // 2, expires_at=BEGIN + LIFE)
     begun = trust.add(begun, seal(PP, OFFICE_KEY, index=4, office=DIVISION), issue=second)
     begun = trust.rotate(begun, id=keyid(SEALS[CT].public), to=NEW_COURT.public, overlap=400, issue=second)
+    begun = trust.bar(begun, fingerprint=STOLEN, reason="compromised", issue=second)
     begun = signed(begun, *roots[:4])
     third = Issue(index=6, at=BEGIN - LIFE // 3, expires_at=BEGIN + 2 * LIFE)
     begun = trust.rotate_root(begun, id=keyid(roots[0].public), to=NEW_ROOT.public, issue=third)
+    begun = trust.bar(begun, fingerprint=LOST, reason="lost", issue=third)
     return signed(begun, *roots[1:4], NEW_ROOT)
+
+
+def misled(made: Chain, third: TrustList) -> bytes:
+    """The file with another third version, which enough roots of both sets have signed."""
+    payload = lists.encode(third)
+    signed = [SealKey(root).seal("trustlist", payload) for root in (*ROOTS[1:4], NEW_ROOT)]  # type: ignore[arg-type]
+    rows = sorted((one.signatures[0] for one in signed), key=lambda row: row.keyid)
+    sealed = Sealed(signed[0].type, payload, tuple(rows))
+    return trust.spell([*(version.sealed for version in made.versions[:2]), sealed])
 
 
 def pins() -> Pins:
