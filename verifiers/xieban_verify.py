@@ -1676,6 +1676,16 @@ class Reason(Enum):
         "密钥 {keyid} 在监督日志序号 {index} 处无效（{detail}）",
         "用信任清单中有效的密钥重新签发；属于密钥泄露的，按 docs/trust.md 处置",
     )
+    APPROVAL_MISSING = Text(
+        "XB-3041",
+        NotAllowed,
+        "流转未受理",
+        "{kind} 依 {article} 须经负责人批准，缺少{role}的签批",
+        "由经办人、审批人分别用本人密钥签批（xieban handoff approve）后重新发送",
+    )
+    APPROVAL_INVALID = Text(
+        "XB-3042", Denied, "流转未受理", "{role}的签批无效：{detail}", "由信任清单所列的本单位人员对同一内容重新签批"
+    )
     KEY_MALFORMED = Text(
         "XB-3022", InvalidInput, "密钥未受理", "不是 {algorithm} 的密钥，或者公钥私钥不成对", "重新取得密钥文件"
     )

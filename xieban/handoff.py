@@ -130,6 +130,18 @@ class LogView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sig: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=\Z")]
 
 
+OfficerRole = Literal["approver", "handler"]
+"""审批 and 经办, in the order in which a header lists them."""
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That an officer stands behind a handoff: role, key id, and the signature (base64) of what `xieban.approval` spells out."""
+
+    role: OfficerRole
+    keyid: Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z")]
+    sig: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9+/]{80,100}={0,2}\Z")]
+
+
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the bus, the receiver and the gateway see of a handoff. Times are microseconds since the epoch, UTC.
 
@@ -155,8 +167,10 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     clocks: list[ClockAct]
     dues: list[StatedDue] = []
     log: LogView | None = None
+    approvals: list[Approval] = []
 
 
+MAX_APPROVALS = 2
 MAX_REFERENCES = 32
 MAX_ACTS = 64
 MAX_CLOCKS = 16

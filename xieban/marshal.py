@@ -11,17 +11,22 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from xieban import dossier as d
 from xieban.agency import Office, office
 from xieban.errors import Reason, failure
-from xieban.handoff import MAX_FACTS
+from xieban.handoff import MAX_FACTS, Approval, OfficerRole
 from xieban.ids import KeyId
 from xieban.seal import Sealed, Signature
 from xieban.wire.v1 import dossier_pb2, handoff_pb2, seal_pb2
 
+_ROLES: dict[int, OfficerRole] = {
+    handoff_pb2.OFFICER_ROLE_HANDLER: "handler",
+    handoff_pb2.OFFICER_ROLE_APPROVER: "approver",
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _P = ParamSpec("_P")
@@ -97,6 +102,21 @@ def office_to_pb(value: Office) -> handoff_pb2.Office:
 def office_from_pb(value: handoff_pb2.Office) -> Office:
     """Errors: OFFICE_UNKNOWN."""
     return office(value.agency, value.division)
+
+
+def approval_to_pb(value: Approval) -> handoff_pb2.Approval:
+    role = handoff_pb2.OfficerRole.Value(f"OFFICER_ROLE_{value.role.upper()}")
+    return handoff_pb2.Approval(role=role, keyid=value.keyid, sig=value.sig)
+
+
+def approval_from_pb(value: handoff_pb2.Approval) -> Approval:
+    """Errors: FIELD_INVALID."""
+    if value.role not in _ROLES:
+        raise failure(Reason.FIELD_INVALID, field="approvals.role", detail="应为经办或者审批")
+    try:
+        return msgspec.convert({"role": _ROLES[value.role], "keyid": value.keyid, "sig": value.sig}, Approval)
+    except msgspec.ValidationError as error:
+        raise failure(Reason.FIELD_INVALID, field="approvals", detail="密钥编号或者签名的形式不合要求") from error
 
 
 def dossier_to_pb(value: d.Dossier) -> dossier_pb2.Dossier:

@@ -12,6 +12,7 @@ from xieban.errors import Reason, failure
 from xieban.handoff import (
     HEADER_VERSION,
     MAX_ACTS,
+    MAX_APPROVALS,
     MAX_CLOCKS,
     MAX_FACTS,
     MAX_HOLDS,
@@ -48,6 +49,7 @@ def open_header(
     _match(header.lane.seq >= 1 and (header.lane.seq == 1) == (header.lane.prev == ""), "lane")
     _match(len(header.re) <= MAX_REFERENCES and len(header.acts) <= MAX_ACTS, "acts")
     _match(len(header.clocks) <= MAX_CLOCKS, "clocks")
+    _match(len(header.approvals) <= MAX_APPROVALS, "approvals")
     # What was taken in has to be shown: a number that no message of the API can hold would close the inbox to its readers.
     _match(header.lane.seq <= MAX_SHOWN, "lane")
     _match(all(max(act.months, act.days, act.hours) <= MAX_SHOWN for act in header.clocks), "clocks")

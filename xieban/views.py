@@ -17,7 +17,7 @@ from xieban import marshal
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Dossier
 from xieban.errors import Reason, failure
-from xieban.handoff import ClockEffect, State
+from xieban.handoff import Approval, ClockEffect, State
 from xieban.wire.v1 import case_pb2, handoff_pb2
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -96,6 +96,9 @@ class Draft:
     re: tuple[str, ...] = ()
     clocks: tuple[ClockView, ...] = ()
     dues: tuple[DueView, ...] = ()
+    salt: bytes = b""
+    """Of the dossier's commitment; empty unless officers have signed it."""
+    approvals: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class HandoffView:
     lane_seq: int
     clocks: tuple[ClockView, ...] = ()
     dossier: Dossier | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,8 @@ def draft_to_pb(value: Draft) -> handoff_pb2.Draft:
         re=value.re,
         clocks=[clock_to_pb(clock) for clock in value.clocks],
         dues=[handoff_pb2.StatedDue(rule=due.rule, person=due.person, due=due.due) for due in value.dues],
+        salt=value.salt,
+        approvals=[marshal.approval_to_pb(one) for one in value.approvals],
     )
     getattr(message, "from").CopyFrom(marshal.office_to_pb(value.sender))
     return message
@@ -277,7 +283,13 @@ def handoff_from_pb(value: handoff_pb2.Handoff, *, dossier: Dossier | None = Non
         lane_seq=value.lane_seq,
         clocks=tuple(clock_from_pb(clock) for clock in value.clocks),
         dossier=dossier,
+        approvals=tuple(_approval(one) for one in value.approvals),
     )
+
+
+@marshal.answered
+def _approval(value: handoff_pb2.Approval) -> Approval:
+    return marshal.approval_from_pb(value)
 
 
 def case_from_pb(value: case_pb2.Case) -> CaseView:

@@ -205,6 +205,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         rulebook=rulebook,
         database=database,
         directory=directory,
+        officers=trusted.value.officers(),
         clock=clock,
         numbers=numbers,
         carry=relay.carry,

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
-
-import msgspec
 
 from services.agency.desk import header_of
 from services.agency.sending import Draft
 from services.agency.store import CaseRow, Entry, FactRow
 from xieban import canonical, dossier
+from xieban.drafting import act_from_pb, clock_from_pb, due_from_pb
 from xieban.errors import Reason, failure
 from xieban.handoff import (
-    LATEST,
     MAX_ACTS,
     MAX_CLOCKS,
     MAX_DUES,
     MAX_REFERENCES,
     Act,
     ClockAct,
-    ClockEffect,
     Defect,
     Fact,
     State,
-    StatedDue,
 )
-from xieban.ids import case_id, eid, person_tag
-from xieban.marshal import dossier_from_pb, office_from_pb, time_from_pb, time_to_pb
-from xieban.procedure import table
-from xieban.timelimits import rule
+from xieban.ids import case_id, eid
+from xieban.marshal import approval_from_pb, approval_to_pb, dossier_from_pb, office_from_pb, time_to_pb
 from xieban.wire.v1 import case_pb2, handoff_pb2
 
 MAX_DEFECTS = 50
@@ -52,6 +45,12 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
     if len(message.re) >= MAX_REFERENCES:  # one place is left for the handoff it answers
         raise failure(Reason.FIELD_INVALID, field="re", detail=f"最多 {MAX_REFERENCES - 1} 项")
     handed_in = dossier_from_pb(message.dossier)
+    salt, approvals = message.salt, tuple(approval_from_pb(one) for one in message.approvals)
+    if len(salt) != dossier.SALT_BYTES and (salt or approvals):
+        raise failure(Reason.FIELD_INVALID, field="salt", detail=f"应为 {dossier.SALT_BYTES} 个字节，有签批时不得省略")
+    # Approved again with another salt it is the same draft: its first header stands.
+    message.ClearField("salt")
+    message.ClearField("approvals")
     content = message.SerializeToString(deterministic=True)
     return Draft(
         client_ref=client_ref,
@@ -62,85 +61,19 @@ def draft_from_pb(message: handoff_pb2.Draft, *, answering: str = "") -> Draft:
         outcome=canonical.text(message.outcome, field="outcome", limit=64),
         acts=tuple(act_from_pb(act) for act in message.acts),
         internal=message.secrecy == handoff_pb2.SECRECY_INTERNAL,
-        packed=dossier.pack(handed_in, salt=dossier.new_salt()),
+        packed=dossier.pack(handed_in, salt=salt or dossier.new_salt()),
         numbers=handed_in.case_numbers,
         re=tuple(eid(one) for one in message.re),
         digest=hashlib.sha256(content + answering.encode()).hexdigest(),
         clocks=tuple(clock_from_pb(clock) for clock in message.clocks),
         dues=tuple(due_from_pb(due) for due in message.dues),
+        approvals=approvals,
     )
-
-
-def act_from_pb(message: handoff_pb2.Act) -> Act:
-    """What an act says about custody is the table's word, not the caller's. Errors: FIELD_INVALID."""
-    row = table().acts.get(message.what)
-    if row is None:
-        raise failure(Reason.FIELD_INVALID, field="acts.what", detail=f"没有名为 {message.what[:40]} 的法律行为")
-    if not message.HasField("at"):
-        raise failure(Reason.FIELD_INVALID, field="acts.at", detail=f"{row.name} 缺少法定时间")
-    at = time_from_pb(message.at)
-    if not 0 <= at < LATEST:
-        raise failure(Reason.FIELD_INVALID, field="acts.at", detail=f"{row.name} 的时间应在 1970 年至 2099 年之间")
-    return Act(
-        what=message.what,
-        at=at,
-        person=person_tag(message.person) if message.person else "",
-        custody=row.custody,
-        derived=message.derived,
-    )
-
-
-_EFFECTS: dict[int, ClockEffect] = {
-    handoff_pb2.CLOCK_EFFECT_START: "start",
-    handoff_pb2.CLOCK_EFFECT_STOP: "stop",
-    handoff_pb2.CLOCK_EFFECT_EXTEND: "extend",
-    handoff_pb2.CLOCK_EFFECT_EXCLUDE: "exclude",
-    handoff_pb2.CLOCK_EFFECT_RESTART: "restart",
-}
-
-
-def clock_from_pb(message: handoff_pb2.ClockAct) -> ClockAct:
-    """Form only; whether the law knows such an act is the desk's question. Errors: FIELD_INVALID."""
-    if message.effect not in _EFFECTS:
-        raise failure(Reason.FIELD_INVALID, field="clocks.effect", detail="缺少期限变动的种类")
-    if not message.HasField("at"):
-        raise failure(Reason.FIELD_INVALID, field="clocks.at", detail="缺少法定时间")
-    values = {
-        "effect": _EFFECTS[message.effect],
-        "rule": message.rule,
-        "event": message.event,
-        "at": time_from_pb(message.at),
-        "until": time_from_pb(message.until) if message.HasField("until") else 0,
-        "by": message.by,
-        "kind": message.kind,
-        "months": message.months,
-        "days": message.days,
-        "hours": message.hours,
-        "person": message.person,
-        "document": message.document,
-    }
-    try:
-        return msgspec.convert(values, ClockAct)
-    except msgspec.ValidationError as error:
-        field = str(error).rpartition("$.")[2].rstrip("`") or "clocks"
-        raise failure(Reason.FIELD_INVALID, field=f"clocks.{field}"[:64], detail="形式不合要求") from error
-
-
-def due_from_pb(message: handoff_pb2.StatedDue) -> StatedDue:
-    """Form only: which date is right, the gateway finds out. Errors: LIMIT_UNKNOWN, FIELD_INVALID."""
-    rule(message.rule[:64])
-    try:
-        datetime.fromisoformat(message.due)
-        return msgspec.convert({"rule": message.rule, "person": message.person, "due": message.due}, StatedDue)
-    except ValueError as error:  # msgspec's refusal is one too
-        detail = "应写明人员代号，以及 2026-03-02 或者 2026-03-02T16:00:00+08:00 形式的届满日"
-        raise failure(Reason.FIELD_INVALID, field="dues", detail=detail) from error
 
 
 def clock_to_pb(clock: ClockAct) -> handoff_pb2.ClockAct:
-    effect = next(number for number, name in _EFFECTS.items() if name == clock.effect)
     return handoff_pb2.ClockAct(
-        effect=handoff_pb2.ClockEffect.ValueType(effect),
+        effect=handoff_pb2.ClockEffect.Value(f"CLOCK_EFFECT_{clock.effect.upper()}"),
         rule=clock.rule,
         event=clock.event,
         at=time_to_pb(clock.at),
@@ -204,6 +137,7 @@ def handoff_to_pb(entry: Entry, facts: list[FactRow]) -> handoff_pb2.Handoff:
         incoming=entry.box == "in",
         lane_seq=entry.lane_seq,
         clocks=[clock_to_pb(clock) for clock in header.clocks],
+        approvals=[approval_to_pb(one) for one in header.approvals],
     )
     getattr(message, "from").CopyFrom(handoff_pb2.Office(agency=entry.from_agency, division=entry.from_office))
     return message

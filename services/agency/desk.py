@@ -21,6 +21,7 @@ from services.chassis.clock import Clock
 from services.chassis.database import Database
 from services.relay import Parcel
 from xieban import canonical
+from xieban.approval import Officers
 from xieban.handoff import Defect, Fact, FactKind, Header, State
 from xieban.marshal import micros, sealed_to_bytes, stored_payload
 from xieban.procedure import Table, table
@@ -50,6 +51,7 @@ class Desk:
     rulebook: Rulebook
     database: Database
     directory: Directory
+    officers: Officers
     clock: Clock
     numbers: Numbers
     carry: Callable[[Sequence[Parcel]], None]

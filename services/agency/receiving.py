@@ -19,6 +19,7 @@ from services.relay import Parcel
 from xieban import canonical, subjects
 from xieban.agency import PARTIES, office
 from xieban.dossier import Manifest, Packed
+from xieban.drafting import ref_hash
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import SETTLED, Defect, Header, State, climb
 from xieban.marshal import micros, sealed_from_bytes, stored_payload
@@ -225,6 +226,7 @@ class Receiving:
             answered=(),  # what it refers to may concern others; the sender was held to it
         )
         kind = check(proposal, CaseState(stage=header.case.stage, returns=known.returns), self._desk.tables)
+        self._desk.officers.check(header, article=kind.approval)
         return kind, state
 
     def _agreed_stage(self, work: Work, header: Header, known: CaseState) -> CaseState:
@@ -381,8 +383,8 @@ def _number(entry: Entry | None, item: Pulled) -> list[tuple[str, str]]:
     if entry is None or entry.client_ref or item.packed is None or item.manifest is None:
         return []
     number = item.manifest.document.number
-    hashed = hashlib.sha256(item.packed.salt + number.encode()).hexdigest()
-    return [(number, entry.eid)] if number and hashed == header_of(entry).client_ref_hash else []
+    known = header_of(entry).client_ref_hash
+    return [(number, entry.eid)] if number and ref_hash(item.packed.salt, number) == known else []
 
 
 def digest_of(data: bytes) -> str:

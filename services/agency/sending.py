@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +17,13 @@ from services.chassis.database import Transaction
 from services.relay import Parcel
 from xieban.agency import Office
 from xieban.dossier import CaseNumbers, Packed
+from xieban.drafting import ref_hash, references
 from xieban.errors import Reason, TooLarge, XiebanError, failure
 from xieban.handoff import (
     HEADER_VERSION,
     SETTLED,
     Act,
+    Approval,
     CaseRef,
     ClockAct,
     Defect,
@@ -58,6 +59,7 @@ class Draft:
     digest: str
     clocks: tuple[ClockAct, ...] = ()
     dues: tuple[StatedDue, ...] = ()
+    approvals: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ class Sending:
         if kind.id == WITHDRAWAL:
             self._withdrawable(work, draft)
         header, sealed = self._seal(work, draft, state, answered)
+        self._desk.officers.check(header, article=kind.approval)
         for finding in self._desk.rulebook.before_sending(header, state):
             if finding.severity is Severity.BLOCK:
                 defect = finding.defect
@@ -210,11 +213,10 @@ class Sending:
 
     def _seal(self, work: Work, draft: Draft, state: CaseState, answered: Entry | None) -> tuple[Header, Sealed]:
         seq, prev = work.lanes.get((draft.case_id, draft.sender.agency, draft.receiver.agency, "out"), (0, ""))
-        referred = [answered.eid] if answered is not None else []
         header = Header(
             v=HEADER_VERSION,
             id=new_handoff_id(),
-            client_ref_hash=hashlib.sha256(draft.packed.salt + draft.client_ref.encode()).hexdigest(),
+            client_ref_hash=ref_hash(draft.packed.salt, draft.client_ref),
             sender=Party(city=self._desk.me.city, agency=draft.sender.agency, office=draft.sender.division),
             receiver=Party(city=self._desk.me.city, agency=draft.receiver.agency, office=draft.receiver.division),
             inc=self._desk.me.inc,
@@ -222,7 +224,7 @@ class Sending:
             kind=draft.kind,
             outcome=draft.outcome,
             lane=Lane(seq=seq + 1, prev=prev),
-            re=[*referred, *(eid for eid in draft.re if eid not in referred)],
+            re=references(answered.eid if answered is not None else "", draft.re),
             secrecy="internal" if draft.internal else "none",
             acts=list(draft.acts),
             sent_at=work.at,
@@ -231,6 +233,7 @@ class Sending:
             clocks=list(draft.clocks),
             dues=list(draft.dues),
             log=self._log_view(),
+            approvals=list(draft.approvals),
         )
         try:
             return header, seal_header(header, self._desk.me.key)

@@ -24,6 +24,7 @@ from tests.world import sample_dossier
 from xieban import (
     canonical,
     dossier,
+    drafting,
     lookup_views,
     marshal,
     notice_views,
@@ -211,9 +212,9 @@ MESSAGE_BYTES = (
 )
 REQUESTS: tuple[tuple[type[Message], Callable[[Any], object]], ...] = (
     (handoff_pb2.Draft, convert.draft_from_pb),
-    (handoff_pb2.Act, convert.act_from_pb),
-    (handoff_pb2.ClockAct, convert.clock_from_pb),
-    (handoff_pb2.StatedDue, convert.due_from_pb),
+    (handoff_pb2.Act, drafting.act_from_pb),
+    (handoff_pb2.ClockAct, drafting.clock_from_pb),
+    (handoff_pb2.StatedDue, drafting.due_from_pb),
     (handoff_pb2.ReturnRequest, lambda message: convert.defects_from_pb(message.defects)),
     (dossier_pb2.Dossier, lambda message: dossier.pack(marshal.dossier_from_pb(message), salt=PACKED.salt)),
     (sandbox_pb2.AdvanceClockRequest, asked_time),

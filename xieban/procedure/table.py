@@ -78,6 +78,7 @@ class Kind(_Row, frozen=True):
     stages: tuple[str, ...]
     articles: tuple[str, ...]
     opens: bool = False
+    approval: str = ""
     answers: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     returning: tuple[str, ...] = ()

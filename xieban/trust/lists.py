@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from xieban import canonical
 from xieban.agency import Agency, city, office
+from xieban.approval import OfficerEntry, Officers
 from xieban.errors import Reason, XiebanError, failure
 from xieban.ids import KeyId
 from xieban.keys import AlgorithmName, PublicKey, algorithm, keyid
@@ -180,6 +181,10 @@ class TrustList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         """For reading again what a database of ours had accepted once: each key counts wherever it ever was listed."""
         return Directory(self._speakers(), at=None)
 
+    def officers(self, *, at: int | None = None) -> Officers:
+        """Who may stand behind handoffs. Those of unknown index are judged at `at`, the list's own index if not given."""
+        return Officers(self._officers(), at=self.index if at is None else at)
+
     def find(self, id: str) -> Entry:
         """The entry of that key id. Errors: KEY_UNKNOWN."""
         for entry in self.entries:
@@ -198,6 +203,14 @@ class TrustList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
                     city=self.city, agency=entry.agency, office=entry.office, key=entry.key,
                     from_index=entry.from_index, until_index=entry.end,
                     ended="revoked" if entry.revoked else "retired",
+                )  # fmt: skip
+
+    def _officers(self) -> Iterator[OfficerEntry]:
+        for entry in self.entries:
+            if isinstance(entry, Officer):
+                yield OfficerEntry(
+                    agency=entry.agency, office=entry.office, role=entry.role, holder=entry.holder, key=entry.key,
+                    from_index=entry.from_index, until_index=entry.end,
                 )  # fmt: skip
 
 

@@ -75,6 +75,27 @@ SECRECY_NONE: Secrecy.ValueType  # 1
 SECRECY_INTERNAL: Secrecy.ValueType  # 2
 """工作秘密"""
 
+class _OfficerRole:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OfficerRoleEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_OfficerRole.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    OFFICER_ROLE_UNSPECIFIED: _OfficerRole.ValueType  # 0
+    OFFICER_ROLE_HANDLER: _OfficerRole.ValueType  # 1
+    """经办"""
+    OFFICER_ROLE_APPROVER: _OfficerRole.ValueType  # 2
+    """审批"""
+
+class OfficerRole(_OfficerRole, metaclass=_OfficerRoleEnumTypeWrapper):
+    """In which role an officer stands behind a handoff."""
+
+OFFICER_ROLE_UNSPECIFIED: OfficerRole.ValueType  # 0
+OFFICER_ROLE_HANDLER: OfficerRole.ValueType  # 1
+"""经办"""
+OFFICER_ROLE_APPROVER: OfficerRole.ValueType  # 2
+"""审批"""
+
 class _HandoffState:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -270,6 +291,33 @@ class StatedDue(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class Approval(message.Message):
+    """That an officer stands behind a handoff 签批."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    KEYID_FIELD_NUMBER: builtins.int
+    SIG_FIELD_NUMBER: builtins.int
+    role: OfficerRole.ValueType
+    keyid: builtins.str
+    """Id of the officer's key in the trust list, 16 hex digits."""
+    sig: builtins.str
+    """Signature over the matter as docs/bundle-format.md spells it out, base64."""
+    def __init__(
+        self,
+        *,
+        role: OfficerRole.ValueType = ...,
+        keyid: builtins.str = ...,
+        sig: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["keyid", b"keyid", "role", b"role", "sig", b"sig"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Draft(message.Message):
     """What a sender hands in."""
 
@@ -287,6 +335,8 @@ class Draft(message.Message):
     RE_FIELD_NUMBER: builtins.int
     CLOCKS_FIELD_NUMBER: builtins.int
     DUES_FIELD_NUMBER: builtins.int
+    SALT_FIELD_NUMBER: builtins.int
+    APPROVALS_FIELD_NUMBER: builtins.int
     client_ref: builtins.str
     """The sender's own document number; names this handoff for ever. 1 to 128 characters."""
     kind: builtins.str
@@ -295,6 +345,8 @@ class Draft(message.Message):
     outcome: builtins.str
     """Result code where the kind has results, e.g. approved."""
     secrecy: Secrecy.ValueType
+    salt: builtins.bytes
+    """Salt of the dossier's commitment, 32 bytes. Needed with approvals, which sign the commitment; without it the node chooses one."""
     @builtins.property
     def to(self) -> Office: ...
     @builtins.property
@@ -313,6 +365,10 @@ class Draft(message.Message):
     def dues(self) -> containers.RepeatedCompositeFieldContainer[StatedDue]:
         """What the sender's system computes for limits of the case, at most 16; without effect on them."""
 
+    @builtins.property
+    def approvals(self) -> containers.RepeatedCompositeFieldContainer[Approval]:
+        """At most one of each role. Kinds that the head of the office must approve need both, once the trust list names officers of it."""
+
     def __init__(
         self,
         *,
@@ -327,10 +383,12 @@ class Draft(message.Message):
         re: abc.Iterable[builtins.str] | None = ...,
         clocks: abc.Iterable[ClockAct] | None = ...,
         dues: abc.Iterable[StatedDue] | None = ...,
+        salt: builtins.bytes = ...,
+        approvals: abc.Iterable[Approval] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["dossier", b"dossier", "from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "dossier", b"dossier", "dues", b"dues", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "approvals", b"approvals", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "dossier", b"dossier", "dues", b"dues", "from", b"from", "kind", b"kind", "outcome", b"outcome", "re", b"re", "salt", b"salt", "secrecy", b"secrecy", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -421,6 +479,7 @@ class Handoff(message.Message):
     INCOMING_FIELD_NUMBER: builtins.int
     LANE_SEQ_FIELD_NUMBER: builtins.int
     CLOCKS_FIELD_NUMBER: builtins.int
+    APPROVALS_FIELD_NUMBER: builtins.int
     eid: builtins.str
     handoff_id: builtins.str
     client_ref: builtins.str
@@ -446,6 +505,8 @@ class Handoff(message.Message):
     def acts(self) -> containers.RepeatedCompositeFieldContainer[Act]: ...
     @builtins.property
     def clocks(self) -> containers.RepeatedCompositeFieldContainer[ClockAct]: ...
+    @builtins.property
+    def approvals(self) -> containers.RepeatedCompositeFieldContainer[Approval]: ...
     def __init__(
         self,
         *,
@@ -465,10 +526,11 @@ class Handoff(message.Message):
         incoming: builtins.bool = ...,
         lane_seq: builtins.int = ...,
         clocks: abc.Iterable[ClockAct] | None = ...,
+        approvals: abc.Iterable[Approval] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["from", b"from", "sent_time", b"sent_time", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "eid", b"eid", "from", b"from", "handoff_id", b"handoff_id", "incoming", b"incoming", "kind", b"kind", "lane_seq", b"lane_seq", "outcome", b"outcome", "re", b"re", "receipts", b"receipts", "sent_time", b"sent_time", "stage", b"stage", "state", b"state", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["acts", b"acts", "approvals", b"approvals", "case_id", b"case_id", "client_ref", b"client_ref", "clocks", b"clocks", "eid", b"eid", "from", b"from", "handoff_id", b"handoff_id", "incoming", b"incoming", "kind", b"kind", "lane_seq", b"lane_seq", "outcome", b"outcome", "re", b"re", "receipts", b"receipts", "sent_time", b"sent_time", "stage", b"stage", "state", b"state", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
