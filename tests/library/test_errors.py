@@ -54,6 +54,7 @@ FIELDS = frozenset(
         "receiver",
         "request",
         "requested",
+        "role",
         "row",
         "rule",
         "seen",
