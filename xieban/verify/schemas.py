@@ -41,6 +41,9 @@ _node = record(city=_code, agency=_code)
 _party = record(city=_code, agency=_code, office=_code)
 _commitment = record(commit=_digest, files=_count, bytes=_count, pages=_count)
 _log_view = record(size=whole(1), root=_digest, sig=matching(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="))
+_approval = record(
+    role=one_of("approver", "handler"), keyid=matching(r"[0-9a-f]{16}"), sig=matching(r"[A-Za-z0-9+/]{80,100}={0,2}")
+)
 
 HEADER: Final = exactly(
     {
@@ -81,7 +84,11 @@ HEADER: Final = exactly(
             16,
         ),
     },
-    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1), "log": _log_view},
+    unless_empty={
+        "dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1),
+        "log": _log_view,
+        "approvals": listing(_approval, 2, 1),
+    },
 )
 
 FACTS: Final = ("delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn")

@@ -344,6 +344,37 @@ def a_payload_changed_and_sealed_again(members: Members, rng: random.Random) -> 
     return kept
 
 
+@tampering
+def approvals_changed_and_sealed_again(members: Members, rng: random.Random) -> Members | None:
+    """By the node that sent them, behind its officers' backs."""
+    payloads = {name: base64.b64decode(json.loads(members[name])["payload"]) for name in of_kind(members, "statement")}
+    approved = [name for name, payload in payloads.items() if b'"approvals"' in payload]
+    if not approved:
+        return None
+    name = rng.choice(approved)
+    payload = json.loads(payloads[name])
+    rows = payload["approvals"]
+    how = rng.randrange(5)
+    if how == 0:
+        rows.pop(rng.randrange(2))
+    elif how == 1:
+        rows.reverse()
+    elif how == 2:
+        rows[0]["sig"], rows[1]["sig"] = rows[1]["sig"], rows[0]["sig"]
+    elif how == 3:
+        rng.choice(rows)["keyid"] = rng.choice(
+            [row["keyid"] for row in rows] + [town.STRANGER.keyid, rng.randbytes(8).hex()]
+        )
+        payload["inc"] += 1
+    else:
+        del payload["approvals"]
+    sealed = town.SEALS[payload["from"]["agency"]].seal("header", spell(payload))
+    kept = {key: data for key, data in members.items() if key != name}
+    manifest = json.loads(members["bundle.json"])
+    manifest["statements"] = sorted([*(eid for eid in manifest["statements"] if eid not in name), sealed.eid])
+    return {**kept, bundle.statement_name(sealed.eid): bundle.envelope(sealed), "bundle.json": spell(manifest)}
+
+
 # --- log
 
 
@@ -534,7 +565,7 @@ def a_list_that_bars_other_certificates(members: Members, rng: random.Random) ->
 
 
 CAUGHT_BY = {
-    "a_list_that_bars_other_certificates": "trust",
+    "a_list_that_bars_other_certificates": "trust", "approvals_changed_and_sealed_again": "entries",
     "a_byte_of_a_content": "files", "a_byte_of_a_dossier": "commitments", "a_byte_of_a_salt": "commitments",
     "a_byte_of_a_entry": "inclusion", "a_byte_of_a_proof": "inclusion", "a_byte_of_a_mark": "times", "a_byte_of_a_trust": "trust",
     "a_byte_of_the_file": "container", "something_behind_the_end": "container", "members_out_of_order": "container",

@@ -6,12 +6,12 @@ from functools import cache
 
 import pytest
 
-from tests.library.bundles import crooked, second, tampering
+from tests.library.bundles import crooked, second, tampering, unapproved
 from tests.library.bundles.tampering import MISBARRED, PROFILES, Case, base, cases, misbarring
 from tests.library.bundles.town import pins
 from xieban.verify.container import pack
 
-FEW, MANY = 140, 2000
+FEW, MANY = 100, 2000
 
 
 def honest() -> list[Case]:
@@ -32,7 +32,7 @@ def deceived() -> list[Case]:
 
 @cache
 def crooks() -> tuple[Case, ...]:
-    return tuple(Case(name, pack(make()), pins()) for name, (make, _) in crooked.ALL.items())
+    return tuple(Case(name, pack(make()), pins()) for name, (make, _) in (crooked.ALL | unapproved.ALL).items())
 
 
 @pytest.mark.skipif(second.NODE is None, reason="no Node here")

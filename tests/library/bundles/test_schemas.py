@@ -14,11 +14,11 @@ from services.gateway.log import Entry
 from tests.library import samples
 from tests.library.bundles import town
 from tests.library.bundles.tampering import MISBARRED, flipped
-from xieban import bundle, canonical, dossier, handoff, notice, procedure, supervision, trust
+from xieban import approval, bundle, canonical, dossier, handoff, notice, procedure, supervision, trust
 from xieban.agency import Agency
 from xieban.errors import XiebanError
 from xieban.trust import lists
-from xieban.verify import closed, logchecks, schemas, showing, statements, trustlist
+from xieban.verify import approvals, closed, logchecks, schemas, showing, statements, trustlist
 from xieban.verify.closed import NotCanonical, Schema
 
 STRUCTS: list[tuple[type, Schema]] = [
@@ -127,7 +127,7 @@ def test_whatever_a_value_is_changed_to_both_say_the_same_of_it(chosen: tuple[ty
     if how == 0 and isinstance(target, dict):
         del target[path[-1]]
     elif how == 1 and isinstance(target, dict):
-        target[rng.choice(["zz", "at", "v", "dues", "log", "barred"])] = rng.choice(ODD)
+        target[rng.choice(["zz", "at", "v", "dues", "log", "barred", "approvals"])] = rng.choice(ODD)
     else:
         target[path[-1]] = rng.choice(ODD)
     data = closed.spell(plain)
@@ -240,5 +240,7 @@ def test_tables_of_the_library_and_of_the_verifier_are_the_same() -> None:
     assert schemas.SCOPE == notice.SCOPE
     assert set(schemas.LIMIT_OCCASIONS) == set(map(str, notice.OF_A_LIMIT))
     assert bundle.MARK == logchecks.MARK
+    assert approvals.TYPE == approval.MATTER
+    assert approval.ROLE_NAMES == approvals.ROLES
     assert (bundle.FORMAT, bundle.VERSION) == (schemas.FORMAT, schemas.VERSION)
     assert set(supervision.Act) & {"acknowledge", "explain"} == {"acknowledge", "explain"}
