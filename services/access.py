@@ -1,4 +1,4 @@
-"""Who may call what: one table for all nodes, deny by default.
+"""Who may call what: one table for all nodes, deny by default, and before it the certificates that the trust list bars.
 
 The table is `access.toml`, which a lawyer can read; the caller is known by its certificate. A `relation` between the caller and the
 thing asked for is checked by the servicer that knows the thing; the table says that there is one. What must not go in: the procedure.
@@ -10,21 +10,27 @@ import logging
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from services.chassis.identity import Call, Identity, caller
+from services.chassis import telemetry
+from services.chassis.identity import Call, Identity, caller, certificate
+from services.trusted import refuse_barred
 from xieban.agency import PARTIES, Agency
-from xieban.errors import Reason, failure
+from xieban.errors import Reason, XiebanError, failure
+from xieban.keys.certificates import fingerprints
+from xieban.trust import TrustList
 
 log = logging.getLogger(__name__)
 
 PACKAGE = "xieban.wire.v1"
 OPEN = "grpc.health.v1.Health"
 """Whether a node is alive is told to every certificate of its authority."""
+REMEMBERED: Final = 256
+"""Certificates whose fingerprints a node keeps at hand; a city has some dozens."""
 CallerKind = Literal[
     "own_system", "own_node", "peer_node", "gateway", "any_system", "any_node", "committee", "operator"
 ]
@@ -95,18 +101,44 @@ def may(peer: Identity, method: str, here: Here) -> bool:
     )
 
 
-def guard(here: Here, *, development: bool = False) -> Callable[[str, Call], None]:
-    """What the server asks before every call. Raises CALLER_UNKNOWN, and logs, for whoever may not.
+def guard(here: Here, *, trust: TrustList, development: bool = False) -> Callable[[str, Call], None]:
+    """What the server asks before every call. Raises CERTIFICATE_BARRED for a certificate that `trust` bars, whatever is called, and
+    CALLER_UNKNOWN for whoever may not; both are logged and counted.
 
     `development`: reflection is served, which the table does not know.
     """
+    refuse = _bar(trust)
+    denials = telemetry.meter(__name__).create_counter("xieban.access.denials", description="calls refused, by reason")
+
+    def denied(method: str, peer: str, error: XiebanError) -> XiebanError:
+        log.warning("call denied", extra={"method": method, "peer": peer, "reason": error.reason.number})
+        denials.add(1, {"reason": error.reason.name})
+        return error
 
     def check(method: str, context: Call) -> None:
+        try:
+            refuse(context)
+        except XiebanError as error:
+            raise denied(method, error.metadata.get("fingerprint", ""), error) from None
         if development and method.startswith("/grpc.reflection."):
             return
         peer = caller(context)
         if not may(peer, method, here):
-            log.warning("call denied", extra={"method": method, "caller": peer.uri})
-            raise failure(Reason.CALLER_UNKNOWN, identity=peer.uri)
+            raise denied(method, peer.uri, failure(Reason.CALLER_UNKNOWN, identity=peer.uri))
 
     return check
+
+
+def _bar(trust: TrustList) -> Callable[[Call], None]:
+    """Cheap for each call: of a certificate's bytes the outcome is remembered, so it is parsed once."""
+    barred = {row.fingerprint for row in trust.barred}
+
+    @lru_cache(maxsize=REMEMBERED)
+    def found(pem: bytes) -> str:
+        return next((one for one in fingerprints(pem) if one in barred), "")
+
+    def refuse(context: Call) -> None:
+        if barred and (one := found(certificate(context))):
+            refuse_barred(trust, one)
+
+    return refuse

@@ -1,4 +1,5 @@
-"""What a node believes at start: its city's trust list, its own seal key in it, the authority of its certificates in it.
+"""What a node believes at start: its city's trust list, its own seal key in it, the authority of its certificates in it, its own
+certificate not barred by it.
 
 Shared by the agencies and the gateway. A list is read once; a newer one takes effect at the next start. The newest version this node
 has used is written down beside its database, so that nobody can put an older one back. What must not go in: the format of lists.
@@ -6,7 +7,6 @@ has used is written down beside its database, so that nobody can put an older on
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from dataclasses import dataclass
@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from xieban import canonical
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError, failure
 from xieban.keys import PrivateKey, files
+from xieban.keys.certificates import fingerprints
 from xieban.proof.note import SigningKey, VerifierKey
 from xieban.seal import Directory, SealKey
 from xieban.trust import Authority, Chain, Pins, Seal, TrustList, parse
@@ -59,11 +58,12 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A node's own material: seal key (and the file with its passphrase, if it has one), authority and key of its certificate."""
+    """A node's own material: seal key (and the file with its passphrase, if it has one), authority, its certificate and the key of that."""
 
     seal_key: Path
     passphrase: Path | None
     ca: Path
+    certificate: Path
     tls_key: Path
 
 
@@ -71,7 +71,7 @@ def load(settings: Trust, *, city: str, agency: Agency, own: Own, seen: Path, no
     """Everything checked, or a refusal to start. `now` is the machine's time, also in a sandbox: lists are about keys, not cases.
 
     Errors: CONFIG_INVALID, PROOF_MALFORMED, TRUST_BROKEN, TRUST_UNSIGNED, TRUST_EXPIRED, TRUST_OLDER, TRUST_LACKS,
-    KEY_FILE_EXPOSED, KEY_FILE_INVALID, ALGORITHM_MISSING.
+    CERTIFICATE_BARRED, KEY_FILE_EXPOSED, KEY_FILE_INVALID, ALGORITHM_MISSING.
     """
     chain = read(settings)
     value = chain.effective(now=now)
@@ -80,6 +80,8 @@ def load(settings: Trust, *, city: str, agency: Agency, own: Own, seen: Path, no
     _refuse_older(chain, seen)
     files.refuse_exposed(own.tls_key)
     _check_authority(value, own.ca)
+    for found in _fingerprints(own.certificate):
+        refuse_barred(value, found)
     key = SealKey(_private(own))
     seals = value.of_use(Seal, at=value.index)
     if not any(
@@ -90,6 +92,15 @@ def load(settings: Trust, *, city: str, agency: Agency, own: Own, seen: Path, no
     if chain_ends_soon(value, now=now):
         log.warning("the trust list expires soon", extra={"version": value.version})
     return Trusted(eid=chain.last.sealed.eid, value=value, directory=value.directory(), key=key)
+
+
+def refuse_barred(value: TrustList, fingerprint: str) -> None:
+    """Errors: CERTIFICATE_BARRED."""
+    for row in value.barred:
+        if row.fingerprint == fingerprint:
+            raise failure(
+                Reason.CERTIFICATE_BARRED, fingerprint=fingerprint[:16], version=value.version, detail=row.reason
+            )
 
 
 def note_key(file: Path, *, listed: VerifierKey | None, value: TrustList) -> SigningKey:
@@ -129,14 +140,16 @@ def _private(own: Own) -> PrivateKey:
 
 def _check_authority(value: TrustList, file: Path) -> None:
     listed = {row.fingerprint for row in value.of_use(Authority, at=value.index)}
-    try:
-        certificates = x509.load_pem_x509_certificates(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise failure(Reason.CONFIG_INVALID, file=file.name, detail="根证书无法读取") from error
-    for certificate in certificates:
-        found = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    for found in _fingerprints(file):
         if found not in listed:
             raise failure(Reason.TRUST_LACKS, what=f"根证书 {found[:16]} ", version=value.version)
+
+
+def _fingerprints(file: Path) -> tuple[str, ...]:
+    try:
+        return fingerprints(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise failure(Reason.CONFIG_INVALID, file=file.name, detail="证书无法读取") from error
 
 
 def _refuse_older(chain: Chain, file: Path) -> None:

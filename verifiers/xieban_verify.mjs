@@ -7,10 +7,16 @@
 
 const CHECKS = {
   container: "容器", manifest: "目录", roots: "根密钥", trust: "信任清单", checkpoint: "检查点和联署", inclusion: "入册证明",
-  export: "导出登记", canonical: "规范编码", seals: "签名", fields: "报头和字段", lanes: "流转序列", receipts: "回执",
+  export: "导出登记", canonical: "规范编码", seals: "签名", approvals: "签批", fields: "报头和字段", lanes: "流转序列", receipts: "回执",
   notices: "通知和回复", entries: "登记与报文", times: "时间区间", commitments: "案卷承诺", files: "案卷文件",
 };
 const PARTIES = ["police", "procuratorate", "court"];
+/** Kinds that the head of the sending office must approve or decide, and by which article. */
+const NEEDED = {
+  arrest_request: "公规137", arrest_decision: "刑诉89", arrest_reconsideration: "公规141", custody_extension_request: "公规148",
+  prosecution_transfer: "公规289", resubmission_after_supplement: "公规296", nonprosecution_decision: "检规365",
+};
+const ROLES = { approver: "审批人", handler: "经办人" };
 const SCOPE = "本件只涉及办案程序、期限和材料是否齐全，不涉及案件事实、证据和处理结果，不影响办案机关依法独立行使职权。";
 const SKEW = 60;
 const KIB = 1024;
@@ -340,6 +346,9 @@ const supervision = like("20[0-9]{2}-[1-9][0-9]{0,6}");
 const node = object({ city: T, agency: T });
 const party = object({ city: T, agency: T, office: T });
 const logView = object({ size: integer(1), root: hex64, sig: like("[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]=") });
+const approval = object({
+  role: among("approver", "handler"), keyid: like("[0-9a-f]{16}"), sig: like("[A-Za-z0-9+/]{80,100}={0,2}"),
+});
 const FACTS = ["delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn"];
 
 const SCHEMAS = {
@@ -357,7 +366,7 @@ const SCHEMAS = {
         16,
       ),
     },
-    { dues: list(object({ rule: T, person, due: dueDay }), 16, 1), log: logView },
+    { dues: list(object({ rule: T, person, due: dueDay }), 16, 1), log: logView, approvals: list(approval, 2, 1) },
   ),
   receipt: object({
     v: n, id: id24, from: node, to: node, inc: n, at: t,
@@ -434,10 +443,8 @@ const DOSSIER = object({
 const algorithm = among("ed25519+sha256", "sm2+sm3");
 const publicKey = like("([0-9a-f]{2}){32,64}");
 const noteName = like("[a-z0-9./-]{1,128}");
-const valid = {
-  use: T, from_index: n, until_index: orNull(n),
-  revoked: orNull(object({ index: n, reason: among("compromised", "lost", "superseded", "left", "mistake") })),
-};
+const ending = among("compromised", "lost", "superseded", "left", "mistake");
+const valid = { use: T, from_index: n, until_index: orNull(n), revoked: orNull(object({ index: n, reason: ending })) };
 const keyed = { ...valid, algorithm, public: publicKey };
 const speaker = { ...keyed, agency: among(...PARTIES, "gateway"), office: like("([0-9]{6})?") };
 const USES = {
@@ -447,11 +454,14 @@ const USES = {
   seal: object(speaker),
   officer: object({ ...speaker, role: among("handler", "approver"), holder: cityToken }),
 };
-const TRUST_LIST = object({
-  v: among(1), city: cityToken, version: integer(1, 2 ** 31), previous: hex64Maybe, index: n, issued_at: t, expires_at: t,
-  threshold: integer(1, 16), roots: list(object({ algorithm, public: publicKey }), 16, 1),
-  entries: list((v) => v !== null && typeof v === "object" && Object.hasOwn(USES, v.use) && USES[v.use](v), 4096),
-});
+const TRUST_LIST = object(
+  {
+    v: among(1), city: cityToken, version: integer(1, 2 ** 31), previous: hex64Maybe, index: n, issued_at: t, expires_at: t,
+    threshold: integer(1, 16), roots: list(object({ algorithm, public: publicKey }), 16, 1),
+    entries: list((v) => v !== null && typeof v === "object" && Object.hasOwn(USES, v.use) && USES[v.use](v), 4096),
+  },
+  { barred: list(object({ fingerprint: hex64, reason: ending }), 4096, 1) },
+);
 
 // --- report
 
@@ -620,9 +630,14 @@ async function holds(row, signature, message) {
   return (row.algorithm === "sm2+sm3" ? sm2 : ed25519)(row.public, signature, message);
 }
 
+function preAuthentication(kind, payload) {
+  const type = encode(kind);
+  return join(encode(`DSSEv1 ${type.length} `), type, encode(` ${payload.length} `), payload);
+}
+
 function openEnvelope(value) {
-  const [type, payload] = [encode(value.type), unbase64(value.payload)];
-  const signed = join(encode(`DSSEv1 ${type.length} `), type, encode(` ${payload.length} `), payload);
+  const payload = unbase64(value.payload);
+  const signed = preAuthentication(value.type, payload);
   const signatures = value.signatures.map((row) => ({ keyid: row.keyid, sig: unbase64(row.sig) }));
   return { type: value.type, payload, signed, signatures };
 }
@@ -683,6 +698,9 @@ async function unsoundList(value) {
     if (row.until_index !== null && row.until_index < row.from_index) return "密钥的止期早于起期";
     if (["log", "witness"].includes(row.use) && row.algorithm !== "ed25519+sha256") return "密钥的算法不能用于日志";
   }
+  const barred = (value.barred ?? []).map((row) => row.fingerprint);
+  if (!isRisen(barred)) return "停用的证书重复或者没有排列";
+  if (value.entries.some((row) => row.use === "ca" && barred.includes(row.fingerprint))) return "根证书不能作为单份证书停用";
   return "";
 }
 
@@ -709,6 +727,8 @@ async function unsoundStep(before, after) {
       return "密钥的吊销晚于本版";
     }
   }
+  const still = new Set((after.barred ?? []).map(canonical));
+  if ((old.barred ?? []).some((row) => !still.has(canonical(row)))) return "前一版停用的证书被取消或者改动";
   return [...kept.values()].some((row) => row.from_index < after.index) ? "新密钥的起期早于本版" : "";
 }
 
@@ -1080,6 +1100,45 @@ async function unsealed(bundle, statement, keys) {
   return (await holds(row, signatures[0].sig, statement.signed)) ? "" : "签名与内容不符";
 }
 
+async function checkApprovals(bundle, trust, check) {
+  const officers = [];
+  for (const row of trust.entries) if (row.use === "officer") officers.push({ ...row, id: await keyId(row) });
+  for (const [eid, header] of bundle.headers) {
+    const ours = officers.filter((row) => row.agency === header.from.agency && (row.office === "" || row.office === header.from.office));
+    const indexes = bundle.told(eid, "LODGED").map((entry) => BigInt(entry.position - 1));
+    const named = indexes.some((index) =>
+      Object.keys(ROLES).every((role) => ours.some((row) => row.role === role && covers(row, index))),
+    );
+    const needed = Object.hasOwn(NEEDED, header.kind) && named;
+    if (!needed && header.approvals === undefined) continue;
+    const reason = await unapproved(header, ours, indexes, needed);
+    check.demand(!reason, eid, reason);
+  }
+  if (check.checked === 0) check.none = "没有须经签批的流转";
+}
+
+/** What is wrong with the approvals of a header, given the officers of its office. */
+async function unapproved(header, ours, indexes, needed) {
+  const given = header.approvals ?? [];
+  if (!isRisen(given.map((one) => one.role))) return "同一角色的签批重复或者没有排列";
+  const holders = new Set();
+  for (const { role, keyid, sig } of given) {
+    const row = ours.find((one) => one.id === keyid && one.role === role);
+    if (row === undefined) return `密钥 ${keyid} 不是该单位${ROLES[role]}的`;
+    if (!indexes.every((index) => covers(row, index))) return `${ROLES[role]}的密钥 ${keyid} 在该日志序号处无效`;
+    const octets = unbase64(sig);
+    const { from, to, kind, outcome, re, secrecy, acts, clocks, dossier, client_ref_hash } = header;
+    const matter = { v: 1, role, from, to, case: header.case.id, kind, outcome, re, secrecy, acts, clocks, dossier, client_ref_hash };
+    const signed = preAuthentication("approval", encode(canonical(matter)));
+    if (octets === null || !(await holds(row, octets, signed))) return `${ROLES[role]}的签批与内容不符`;
+    holders.add(row.holder);
+  }
+  if (holders.size !== given.length) return "审批人与经办人为同一人";
+  const missing = Object.keys(ROLES).filter((role) => !given.some((one) => one.role === role));
+  if (!needed || missing.length === 0) return "";
+  return `${header.kind} 依${NEEDED[header.kind]}须经负责人批准，缺少${missing.map((role) => ROLES[role]).join("、")}的签批`;
+}
+
 function checkFields(bundle, check) {
   for (const statement of bundle.statements.values()) {
     if (statement.value === null) continue;
@@ -1316,10 +1375,11 @@ export async function verify(data, pins = null) {
   const facts = factsOf(bundle);
   const trust = await checkTrust(bundle, pins, report);
   let final = null;
-  if (trust === null) report.leaveOpen("没有可信的信任清单", ["checkpoint", "seals", "times"]);
+  if (trust === null) report.leaveOpen("没有可信的信任清单", ["checkpoint", "seals", "approvals", "times"]);
   else {
     final = await checkCheckpoint(bundle, trust, report.checks.checkpoint);
     await checkSeals(bundle, trust, report.checks.seals);
+    await checkApprovals(bundle, trust, report.checks.approvals);
     await checkTimes(bundle, trust, final, report);
   }
   await checkInclusion(bundle, await parsedTree(bundle), report.checks.inclusion);

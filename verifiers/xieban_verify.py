@@ -194,6 +194,7 @@ CHECKS: Final = {
     "export": "导出登记",
     "canonical": "规范编码",
     "seals": "签名",
+    "approvals": "签批",
     "fields": "报头和字段",
     "lanes": "流转序列",
     "receipts": "回执",
@@ -627,6 +628,9 @@ _node = record(city=_code, agency=_code)
 _party = record(city=_code, agency=_code, office=_code)
 _commitment = record(commit=_digest, files=_count, bytes=_count, pages=_count)
 _log_view = record(size=whole(1), root=_digest, sig=matching(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="))
+_approval = record(
+    role=one_of("approver", "handler"), keyid=matching(r"[0-9a-f]{16}"), sig=matching(r"[A-Za-z0-9+/]{80,100}={0,2}")
+)
 
 HEADER: Final = exactly(
     {
@@ -667,7 +671,11 @@ HEADER: Final = exactly(
             16,
         ),
     },
-    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1), "log": _log_view},
+    unless_empty={
+        "dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1),
+        "log": _log_view,
+        "approvals": listing(_approval, 2, 1),
+    },
 )
 
 FACTS: Final = ("delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn")
@@ -774,37 +782,41 @@ ENVELOPE: Final = record(payload=_base64, signatures=listing(_signature, 32), ty
 TRUST_FILE: Final = record(lists=listing(ENVELOPE, 4096, 1))
 
 _algorithm, _key = one_of("ed25519+sha256", "sm2+sm3"), matching(r"([0-9a-f]{2}){32,64}")
-_revoked = maybe(record(index=_count, reason=one_of("compromised", "lost", "superseded", "left", "mistake")))
+_end = one_of("compromised", "lost", "superseded", "left", "mistake")
+_revoked = maybe(record(index=_count, reason=_end))
 _valid = {"from_index": _count, "until_index": maybe(_count), "revoked": _revoked, "use": text(16)}
 _keyed = {**_valid, "algorithm": _algorithm, "public": _key}
 _agency, _division = one_of(*PARTIES, GATEWAY), matching(r"([0-9]{6})?")
 _note_name, _holder = matching(r"[a-z0-9./-]{1,128}"), matching(r"[a-z0-9-]{1,32}")
 ROOT: Final = record(algorithm=_algorithm, public=_key)
-TRUST_LIST: Final = record(
-    v=just(1),
-    city=_city,
-    version=whole(1, 2**31),
-    previous=_maybe_digest,
-    index=_count,
-    issued_at=_micros,
-    expires_at=_micros,
-    threshold=whole(1, 16),
-    roots=listing(ROOT, 16, 1),
-    entries=listing(
-        tagged(
-            "use",
-            {
-                "ca": exactly({**_valid, "fingerprint": _digest}),
-                "log": exactly({**_keyed, "name": _note_name}),
-                "officer": exactly(
-                    {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
-                ),
-                "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
-                "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
-            },
+TRUST_LIST: Final = exactly(
+    {
+        "v": just(1),
+        "city": _city,
+        "version": whole(1, 2**31),
+        "previous": _maybe_digest,
+        "index": _count,
+        "issued_at": _micros,
+        "expires_at": _micros,
+        "threshold": whole(1, 16),
+        "roots": listing(ROOT, 16, 1),
+        "entries": listing(
+            tagged(
+                "use",
+                {
+                    "ca": exactly({**_valid, "fingerprint": _digest}),
+                    "log": exactly({**_keyed, "name": _note_name}),
+                    "officer": exactly(
+                        {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
+                    ),
+                    "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
+                    "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
+                },
+            ),
+            4096,
         ),
-        4096,
-    ),
+    },
+    unless_empty={"barred": listing(record(fingerprint=_digest, reason=_end), 4096, 1)},
 )  # fmt: skip
 
 ENTRY: Final = record(
@@ -1290,6 +1302,11 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
             yield f"密钥 {keyid(row)} 的止期早于起期"
         if row["use"] in ("log", "witness") and row["algorithm"] != ED25519:
             yield f"密钥 {keyid(row)} 的算法不能用于日志"
+    barred = [row["fingerprint"] for row in value.get("barred", ())]
+    if barred != sorted(set(barred)):
+        yield "停用的证书重复或者没有排列"
+    if any(row["use"] == "ca" and row["fingerprint"] in barred for row in value["entries"]):
+        yield "根证书不能作为单份证书停用"
 
 
 def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
@@ -1310,6 +1327,9 @@ def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
     for id, row in kept.items():
         if row["from_index"] < after["index"]:
             yield f"新密钥 {id} 的起期早于本版"
+    for row in old.get("barred", ()):
+        if row not in after.get("barred", ()):
+            yield f"前一版停用的证书 {row['fingerprint'][:DIGITS]} 被取消或者改动"
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], index: int) -> Iterator[str]:
@@ -1348,6 +1368,107 @@ def _unsigned(before: dict[str, Any] | None, value: dict[str, Any], sealed: Enve
         count = len(set(names) & {keyid(row) for row in roots})
         if count < threshold:
             yield f"有 {count} 份根签名，须有 {threshold} 份"
+'''
+
+# ---- xieban/verify/approvals.py
+SOURCES['xieban.verify.approvals'] = r'''"""Who stood behind a handoff: the approvals 签批 in its header, each by an officer whom the trust list names where the log places it.
+
+What an officer has signed is spelled out from the header itself, so that an approval of anything else does not hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from xieban.verify import closed, trustlist
+from xieban.verify.members import Bundle, Envelope
+from xieban.verify.report import Report
+
+TYPE: Final = "approval"
+ROLES: Final = {"approver": "审批人", "handler": "经办人"}
+NEEDED: Final = {
+    "arrest_request": "公规137",
+    "arrest_decision": "刑诉89",
+    "arrest_reconsideration": "公规141",
+    "custody_extension_request": "公规148",
+    "prosecution_transfer": "公规289",
+    "resubmission_after_supplement": "公规296",
+    "nonprosecution_decision": "检规365",
+}
+"""Kinds that the head of the sending office must approve or decide, and by which article."""
+_SIGNED: Final = (
+    "from", "to", "kind", "outcome", "re", "secrecy", "acts", "clocks", "dossier", "client_ref_hash",
+)  # fmt: skip
+"""Members of a header that an officer's signature covers as they stand; of the case only its number, and the role."""
+
+
+def check_approvals(bundle: Bundle, trust: dict[str, Any], report: Report) -> None:
+    """Every approval of every header, and that none is lacking where the list names officers."""
+    check = report["approvals"]
+    officers = {trustlist.keyid(row): row for row in trust["entries"] if row["use"] == "officer"}
+    for eid, header in bundle.headers.items():
+        indexes = [entry.position - 1 for entry in bundle.told(eid, "LODGED")]
+        needed = header["kind"] in NEEDED and any(_named(officers.values(), header["from"], index) for index in indexes)
+        if needed or "approvals" in header:
+            reason = _unapproved(header, officers, indexes, needed=needed)
+            check.demand(not reason, eid, reason)
+    if not check.checked:
+        check.not_applicable = "没有须经签批的流转"
+
+
+def _named(officers: Iterable[dict[str, Any]], party: dict[str, Any], index: int) -> bool:
+    """Whether the list names officers of both roles for an office, for that entry of the log."""
+    found = {row["role"] for row in officers if _is_of(row, party) and trustlist.covers(row, index)}
+    return found == ROLES.keys()
+
+
+def _is_of(row: dict[str, Any], party: dict[str, Any]) -> bool:
+    return bool(row["agency"] == party["agency"] and row["office"] in ("", party["office"]))
+
+
+def _unapproved(
+    header: dict[str, Any], officers: Mapping[str, dict[str, Any]], indexes: Sequence[int], *, needed: bool
+) -> str:
+    """What is wrong with the approvals of a header; empty when nothing is."""
+    given = header.get("approvals", [])
+    roles = [one["role"] for one in given]
+    if roles != sorted(set(roles)):
+        return "同一角色的签批重复或者没有排列"
+    holders = set()
+    for one in given:
+        name, id, row = ROLES[one["role"]], one["keyid"], officers.get(one["keyid"])
+        if row is None or row["role"] != one["role"] or not _is_of(row, header["from"]):
+            return f"密钥 {id} 不是该单位{name}的"
+        for index in indexes:
+            if not trustlist.covers(row, index):
+                return f"{name}的密钥 {id} 在日志序号 {index} 处无效"
+        if not trustlist.holds(row, _octets(one["sig"]), _signed(header, one["role"])):
+            return f"{name}的签批与内容不符"
+        holders.add(row["holder"])
+    if len(holders) != len(given):
+        return "审批人与经办人为同一人"
+    missing = [name for role, name in ROLES.items() if role not in roles]
+    if needed and missing:
+        return f"{header['kind']} 依{NEEDED[header['kind']]}须经负责人批准，缺少{'、'.join(missing)}的签批"
+    return ""
+
+
+def _signed(header: dict[str, Any], role: str) -> bytes:
+    """What an officer of that role has signed, if they stand behind this header."""
+    matter = {"v": 1, "role": role, "case": header["case"]["id"], **{name: header[name] for name in _SIGNED}}
+    return Envelope(TYPE, closed.spell(matter), ()).signed
+
+
+def _octets(text: str) -> bytes:
+    """Base64 in its one spelling; empty, which no key has signed, if it is another."""
+    try:
+        octets = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return b""
+    return octets if base64.b64encode(octets).decode() == text else b""
 '''
 
 # ---- xieban/verify/dossiers.py
@@ -1724,6 +1845,13 @@ class Reason(Enum):
         "程序没有启动",
         "{what}不在信任清单第 {version} 版中，或者已经停用",
         "把它列入新一版信任清单，或者换用清单中的那一个",
+    )
+    CERTIFICATE_BARRED = Text(
+        "XB-3031",
+        Denied,
+        "证书未被采信",
+        "证书 {fingerprint} 已由信任清单第 {version} 版停用（{detail}）",
+        "由注册单位用新的私钥签发新证书，换上后重试；不知情的，查明证书何时被何人取得",
     )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
@@ -3114,6 +3242,7 @@ from __future__ import annotations
 from typing import Any
 
 from xieban.verify import trustlist
+from xieban.verify.approvals import check_approvals
 from xieban.verify.container import Unreadable, unpack
 from xieban.verify.dossiers import check_dossiers
 from xieban.verify.logchecks import check_checkpoint, check_export, check_inclusion, check_times
@@ -3131,7 +3260,7 @@ from xieban.verify.statements import (
 )
 from xieban.verify.trustlist import Chain, Pins
 
-_WITH_KEYS = ("checkpoint", "seals", "times")
+_WITH_KEYS = ("checkpoint", "seals", "approvals", "times")
 
 
 def verify(data: bytes, *, pins: Pins | None) -> Report:
@@ -3159,6 +3288,7 @@ def verify(data: bytes, *, pins: Pins | None) -> Report:
     else:
         final = check_checkpoint(bundle, trust, report)
         check_seals(bundle, trust, report)
+        check_approvals(bundle, trust, report)
         check_times(bundle, trust, final, report)
     check_inclusion(bundle, report)
     check_export(bundle, report)

@@ -293,6 +293,13 @@ class Reason(Enum):
         "{what}不在信任清单第 {version} 版中，或者已经停用",
         "把它列入新一版信任清单，或者换用清单中的那一个",
     )
+    CERTIFICATE_BARRED = Text(
+        "XB-3031",
+        Denied,
+        "证书未被采信",
+        "证书 {fingerprint} 已由信任清单第 {version} 版停用（{detail}）",
+        "由注册单位用新的私钥签发新证书，换上后重试；不知情的，查明证书何时被何人取得",
+    )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
         "XB-4001",

@@ -100,7 +100,8 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     process.stack.callback(telemetry.configure(service=f"xieban-{agency}", settings=config.telemetry))
     clock = clock_of(config.sandbox)
     token = city(config.city).token
-    own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
+    tls = config.tls
+    own = Own(config.seal_key, config.seal_key_passphrase, ca=tls.ca, certificate=tls.certificate, tls_key=tls.key)
     seen = config.database.with_name("trust.seen")
     trusted = load_trust(config.trust, city=token, agency=agency, own=own, seen=seen, now=SystemClock().now())
     directory, key = trusted.directory, trusted.key
@@ -133,7 +134,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         process.stack.push_async_callback(peers[name].close)
     server = RpcServer(
         tls=config.tls,
-        guard=guard(Here(token, agency), development=config.development),
+        guard=guard(Here(token, agency), trust=trusted.value, development=config.development),
         max_message=MAX_MESSAGE,
         development=config.development,
         on_fatal=process.fail,

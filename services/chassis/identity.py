@@ -17,6 +17,8 @@ _URI: Final = re.compile(r"spiffe://xieban\.([a-z0-9-]{1,32})/([a-z0-9-]{1,32})/
 URI_KEY: Final = "peer_uri"
 """The URI SANs alone. gRPC's list of all SANs also holds hosts and mailboxes, whose text can be that of a URI."""
 
+CERTIFICATE_KEY: Final = "x509_pem_cert"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -57,3 +59,11 @@ def caller(context: Call) -> Identity:
     if len(ours) != 1:
         raise failure(Reason.CALLER_UNKNOWN, identity="无" if not ours else "不唯一")
     return parse(ours[0])
+
+
+def certificate(context: Call) -> bytes:
+    """The certificate (PEM) that the calling peer proved to hold; CALLER_UNKNOWN when the connection tells of none."""
+    shown = tuple(context.auth_context().get(CERTIFICATE_KEY, ()))
+    if len(shown) != 1:
+        raise failure(Reason.CALLER_UNKNOWN, identity="无")
+    return shown[0]

@@ -139,7 +139,8 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     ladder = _ladder(config)
     rules = Rules(checked(config.supervision), calendar)
     patience = silence.checked(config.silence)
-    own = Own(config.seal_key, config.seal_key_passphrase, ca=config.tls.ca, tls_key=config.tls.key)
+    tls = config.tls
+    own = Own(config.seal_key, config.seal_key_passphrase, ca=tls.ca, certificate=tls.certificate, tls_key=tls.key)
     seen = config.database.with_name("trust.seen")
     trusted = load_trust(
         config.trust, city=place.token, agency=Agency.GATEWAY, own=own, seen=seen, now=SystemClock().now()
@@ -224,7 +225,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     lookups = Lookups(database, reading=reading, clock=clock)
     server = RpcServer(
         tls=config.tls,
-        guard=guard(Here(place.token, Agency.GATEWAY), development=config.development),
+        guard=guard(Here(place.token, Agency.GATEWAY), trust=trusted.value, development=config.development),
         development=config.development,
         on_fatal=process.fail,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.provision import write_private
+from xieban.keys.certificates import fingerprints
 
 BOTH = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 DAY = timedelta(days=1)
@@ -55,7 +55,7 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """As a trust list names it."""
-        return hashlib.sha256(self.certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+        return fingerprints(self.pem)[0]
 
     def issue(
         self,
@@ -81,6 +81,11 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         (folder / "certificate.pem").write_bytes(certificate + chain)
         return folder
+
+
+def fingerprint(folder: Path) -> str:
+    """Of the certificate in a client's or a node's folder, as a trust list names it."""
+    return fingerprints((folder / "certificate.pem").read_bytes())[0]
 
 
 def _builder(

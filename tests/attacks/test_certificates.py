@@ -12,16 +12,18 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from services.provision import NODES
-from tests.attacks.certificates import DAY, Authority
+from tests.attacks.certificates import DAY, Authority, fingerprint
 from tests.system.ceremony import amended, listed, put
 from tests.system.rig import PS, City, channel, whole_city
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
+from xieban.rpcstatus import error_from_rpc
 from xieban.trust import Authority as Listed
-from xieban.trust import add, revoke
-from xieban.wire.v1 import handoff_pb2, handoff_pb2_grpc, log_pb2, log_pb2_grpc
+from xieban.trust import add, bar, revoke
+from xieban.wire.v1 import dossier_pb2, dossier_pb2_grpc, handoff_pb2, handoff_pb2_grpc, log_pb2, log_pb2_grpc
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SYSTEM = "spiffe://xieban.lanzhou/police/system"
@@ -170,3 +172,55 @@ async def test_certificates_of_a_revoked_authority_open_no_door_of_a_node_that_h
         assert await answer(own, new.issue(SYSTEM)) is grpc.StatusCode.OK
         assert await answer(own, stolen) is grpc.StatusCode.UNAVAILABLE
         assert await answer(own, old.issue(SYSTEM, chain=old.pem)) is grpc.StatusCode.UNAVAILABLE
+
+
+async def reasons(city: City, caller: Path, *, to: Agency) -> list[Reason | None]:
+    """What a node answers to calls of every shape, each open to the one certificate or the other: why not, or None where it is served."""
+    found: list[Reason | None] = []
+    async with channel(city, caller, to=to) as wire:
+        listing = handoff_pb2_grpc.HandoffServiceStub(wire).List(handoff_pb2.ListRequest(), timeout=10)
+        pulling = dossier_pb2_grpc.DossierServiceStub(wire).PullDossiers(
+            dossier_pb2.PullDossiersRequest(eids=["ab" * 32]), timeout=10
+        )
+        tile = log_pb2_grpc.LogServiceStub(wire).GetTile(log_pb2.GetTileRequest(width=1), timeout=10)
+        alive = health_pb2_grpc.HealthStub(wire).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        for call in (alive, tile) if to is Agency.GATEWAY else (alive, listing, pulling):
+            try:
+                if isinstance(call, grpc.aio.UnaryStreamCall):
+                    async for _ in call:
+                        pass
+                else:
+                    await call
+                found.append(None)
+            except grpc.aio.AioRpcError as error:
+                found.append(error_from_rpc(error).reason)
+    return found
+
+
+async def test_a_barred_certificate_of_a_system_or_a_node_opens_no_port_and_the_next_of_that_name_does(
+    tmp_path: Path,
+) -> None:
+    async with whole_city(tmp_path / "city") as own:
+        registrar = Authority.of_city(own.home.folder, tmp_path / "registrar")
+        node = "spiffe://xieban.lanzhou/court/node"
+        served: dict[str, dict[Agency, list[Reason | None]]] = {
+            SYSTEM: {PS: [None, None, Reason.CALLER_UNKNOWN], Agency.GATEWAY: [None, None]},
+            node: {PS: [None, Reason.CALLER_UNKNOWN, Reason.HANDOFF_NOT_FOUND], Agency.GATEWAY: [None, None]},
+        }
+        stolen = {name: registrar.issue(name) for name in served}
+        fresh = {name: registrar.issue(name) for name in served}
+        draft = listed(own.home)
+        for folder in stolen.values():
+            draft = bar(draft, fingerprint=fingerprint(folder), reason="compromised", issue=amended(0))
+        put(own.home, draft)
+        for name, answers in served.items():  # a list counts from the next start
+            for to, expected in answers.items():
+                assert await reasons(own, stolen[name], to=to) == expected, (name, to)
+
+        await own.node(PS).restart()
+        await own.stop_gateway()
+        await own.start_gateway()
+        for name, answers in served.items():
+            for to, expected in answers.items():
+                assert set(await reasons(own, stolen[name], to=to)) == {Reason.CERTIFICATE_BARRED}, (name, to)
+                assert await reasons(own, fresh[name], to=to) == expected, (name, to)

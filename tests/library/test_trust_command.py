@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.certificates import Authority
 from xieban.cli.root import run
+from xieban.keys.certificates import fingerprints
 
 PASSPHRASE = "演练 口令 一二三四"
 
@@ -127,6 +129,62 @@ def test_a_compromised_key_is_revoked_from_an_index_in_the_past(desk: Machine) -
     assert desk.json("verify", draft, "--threshold", 2, *words)["trust"]["version"] == 2
     desk.xieban("renew", draft, "--index", 60)
     assert desk.json("show", desk.folder / "trust-v3.json")["trust"]["state"] == "draft"
+
+
+def test_a_stolen_certificate_is_barred_and_the_keepers_read_which_before_they_sign(
+    desk: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, pins = founded(desk)
+    registrar = Authority.founded(tmp_path / "registrar", name="CA")
+    stolen = registrar.issue("spiffe://xieban.lanzhou/police/system") / "certificate.pem"
+    out, _ = desk.xieban("bar", file, "--certificate", stolen, "--reason", "compromised", "--index", 40)
+    draft = desk.folder / "trust-v2.json"
+    row = {"fingerprint": fingerprints(stolen.read_bytes())[0], "reason": "compromised"}
+    assert f"! 停用证书 {row['fingerprint']}（泄露）" in out
+    monkeypatch.setattr("typer.confirm", lambda question, **options: False)
+    out, _ = desk.xieban("sign", draft, "--key", desk.folder / "root-1.key", code=1)
+    assert f"! 停用证书 {row['fingerprint']}（泄露）" in out
+
+    other = "0A" * 32
+    desk.xieban("bar", draft, "--fingerprint", other, "--reason", "lost")
+    assert desk.json("show", file)["trust"]["barred"] == []
+    assert desk.json("show", draft)["trust"]["barred"] == [{"fingerprint": other.lower(), "reason": "lost"}, row]
+    out, _ = desk.xieban("show", draft)
+    assert f"{row['fingerprint']}  泄露" in out
+    for n in (1, 2):
+        desk.xieban("sign", draft, "--key", desk.folder / f"root-{n}.key", "--yes")
+    words = [word for pin in pins for word in ("--root", pin)]
+    assert desk.json("verify", draft, "--threshold", 2, *words)["trust"]["barred"][1] == row
+    out, _ = desk.xieban("renew", draft, "--index", 60)
+    assert "停用证书" not in out  # what was barred before is no news
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ((), "XB-1001"),
+        (("--certificate", "one.pem", "--fingerprint", "0a" * 32), "XB-1001"),
+        (("--fingerprint", "0a" * 31), "XB-1001"),
+        (("--fingerprint", "zz" * 32), "XB-1001"),
+        (("--certificate", "both.pem"), "XB-6001"),
+        (("--certificate", "root-1.pub"), "XB-6001"),
+        (("--certificate", "missing.pem"), "XB-6001"),
+        (("--certificate", "ca.pem"), "XB-3026"),
+    ],
+)
+def test_what_cannot_be_barred_is_refused_with_its_number(desk: Machine, words: tuple[str, ...], number: str) -> None:
+    file, _ = founded(desk)
+    registrar = Authority.founded(desk.folder / "registrar", name="CA")
+    leaf = (registrar.issue("spiffe://xieban.lanzhou/police/system") / "certificate.pem").read_bytes()
+    for name, pem in {"one.pem": leaf, "both.pem": leaf + registrar.pem, "ca.pem": registrar.pem}.items():
+        (desk.folder / name).write_bytes(pem)
+    desk.xieban("add", file, "--use", "ca", "--key", desk.folder / "ca.pem", "--index", 12)
+    draft = desk.folder / "trust-v2.json"
+    before = draft.read_bytes()
+    placed = [desk.folder / word if word.endswith((".pem", ".pub")) else word for word in words]
+    _, err = desk.xieban("bar", draft, "--reason", "lost", *placed, code=1)
+    assert number in err
+    assert draft.read_bytes() == before
 
 
 def test_a_root_is_rotated_with_both_quorums(desk: Machine) -> None:

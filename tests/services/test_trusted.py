@@ -16,12 +16,14 @@ from services import trusted
 from services.ceremony import LIFE
 from services.provision import Home, provision
 from services.trusted import Own, Trust, Trusted
+from tests.attacks.certificates import Authority
 from tests.library.trust.city import seal, signed
 from tests.system.ceremony import amended, roots
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
 from xieban.keys import algorithm, files
-from xieban.trust import Chain, add, parse, pinned, revoke, rotate, sign
+from xieban.keys.certificates import fingerprints
+from xieban.trust import Chain, add, bar, parse, pinned, revoke, rotate, sign
 
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 
@@ -60,7 +62,13 @@ def node(tmp_path: Path) -> Node:
     return Node(
         home=home,
         settings=Trust(file=home.folder / "trust.json", roots=tuple(pinned(chain.last.value).roots)),
-        own=Own(place / "seal.key", None, ca=home.folder / "ca.pem", tls_key=place / "key.pem"),
+        own=Own(
+            place / "seal.key",
+            None,
+            ca=home.folder / "ca.pem",
+            certificate=place / "certificate.pem",
+            tls_key=place / "key.pem",
+        ),
         seen=place / "trust.seen",
     )
 
@@ -172,6 +180,32 @@ def test_an_authority_that_is_not_listed_is_refused(node: Node, tmp_path: Path) 
     assert replace(node, own=replace(node.own, ca=both)).refused().reason is Reason.TRUST_LACKS
 
 
+def test_a_node_whose_own_certificate_is_barred_does_not_start_until_it_has_another(node: Node) -> None:
+    (own,) = fingerprints(node.own.certificate.read_bytes())
+    (peer,) = fingerprints((node.home.node(Agency.COURT) / "certificate.pem").read_bytes())
+    three = roots(node.home)[:3]
+    node.put(signed(bar(node.chain(), fingerprint=peer, reason="lost", issue=amended(40)), *three))
+    node.load()
+    node.put(signed(bar(node.chain(), fingerprint=own, reason="compromised", issue=amended(41)), *three))
+    error = node.refused()
+    assert error.reason is Reason.CERTIFICATE_BARRED
+    assert f"证书 {own[:16]} 已由信任清单第 3 版停用" in error.explain()
+    fresh = Authority.of_city(node.home.folder, node.home.folder / "fresh").issue("spiffe://xieban.lanzhou/police/node")
+    replace(node, own=replace(node.own, certificate=fresh / "certificate.pem")).load()
+
+
+def test_a_barred_certificate_behind_the_nodes_own_in_its_file_keeps_it_from_starting_too(node: Node) -> None:
+    """The whole file is what the node shows."""
+    old = Authority.of_city(node.home.folder, node.home.folder / "old").issue("spiffe://xieban.lanzhou/police/node")
+    pem = (old / "certificate.pem").read_bytes()
+    with node.own.certificate.open("ab") as file:
+        file.write(pem)
+    node.load()
+    draft = bar(node.chain(), fingerprint=fingerprints(pem)[0], reason="superseded", issue=amended(40))
+    node.put(signed(draft, *roots(node.home)[:3]))
+    assert node.refused().reason is Reason.CERTIFICATE_BARRED
+
+
 @pytest.mark.parametrize("which", ["seal_key", "tls_key"])
 def test_private_keys_that_others_can_read_keep_the_node_from_starting(node: Node, which: str) -> None:
     getattr(node.own, which).chmod(0o640)
@@ -189,7 +223,9 @@ def test_an_encrypted_seal_key_is_opened_with_a_passphrase_file(node: Node) -> N
     assert replace(locked, own=replace(locked.own, passphrase=passphrase)).load().key.public == key.public
 
 
-@pytest.mark.parametrize("missing", ["trust.json", "ca.pem", "nodes/police/key.pem", "nodes/police/seal.key"])
+@pytest.mark.parametrize(
+    "missing", ["trust.json", "ca.pem", "nodes/police/certificate.pem", "nodes/police/key.pem", "nodes/police/seal.key"]
+)
 def test_a_missing_file_is_a_refusal_in_words(node: Node, missing: str) -> None:
     (node.home.folder / missing).unlink()
     assert node.refused().reason in {Reason.CONFIG_INVALID, Reason.KEY_FILE_INVALID}

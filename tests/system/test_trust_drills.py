@@ -1,23 +1,27 @@
-"""Drills in a running city: a key is rotated while statements are in flight, a key is stolen, a list is put back."""
+"""Drills in a running city: a key is rotated while statements are in flight, a key or a certificate is stolen, a list is put back."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests import ledger
+from tests.attacks.certificates import Authority, fingerprint
 from tests.library.trust.city import seal
 from tests.system.ceremony import amended, listed, put
 from tests.system.rig import PP, PS, City, whole_city
 from xieban import subjects
 from xieban.agency import Agency
+from xieban.client import XiebanClient
 from xieban.errors import Reason, XiebanError
 from xieban.keys import algorithm, files
 from xieban.seal import SealKey
-from xieban.trust import add, revoke, rotate
+from xieban.trust import add, bar, revoke, rotate
 
 OVERLAP = 3
 """Log entries: fewer than a handoff makes on its way."""
@@ -135,6 +139,65 @@ async def test_of_a_stolen_key_nothing_is_taken_any_more_and_what_was_taken_befo
         archive.verify(sealed, city="lanzhou", agency=PS, index=index - 1)
         with pytest.raises(XiebanError):
             archive.verify(sealed, city="lanzhou", agency=PS, index=index)
+
+
+async def test_the_certificate_of_an_agencys_system_is_stolen_barred_and_replaced_and_its_work_goes_on(
+    tmp_path: Path,
+) -> None:
+    """As docs/trust.md has it: bar it, the list to every node, restart; the system with its new certificate."""
+    async with whole_city(tmp_path / "city") as city:
+        before = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, before.eid)
+        await city.quiet()
+        place = city.home.client("police")
+        stolen = tmp_path / "stolen"
+        shutil.copytree(place, stolen)
+        size = log_size(city)
+        put(
+            city.home,
+            bar(listed(city.home), fingerprint=fingerprint(stolen), reason="compromised", issue=amended(size)),
+        )
+        await restart(city, PS, PP, Agency.COURT)
+        with pytest.raises(XiebanError) as raised:
+            await city.police.get(before.eid)
+        assert raised.value.reason is Reason.CERTIFICATE_BARRED
+
+        fresh = Authority.of_city(city.home.folder, tmp_path / "registrar").issue(
+            "spiffe://xieban.lanzhou/police/system"
+        )
+        for name in ("key.pem", "certificate.pem"):
+            shutil.copyfile(fresh / name, place / name)
+        async with XiebanClient.open(place) as system, XiebanClient.open(stolen) as thief:
+            sent = await system.send(city.draft("arrest_request", case=city.new_case()))
+            await city.arrive(city.procuratorate, sent.eid)
+            await city.quiet()
+            for act in (thief.get(sent.eid), thief.send(city.draft("arrest_request", case=city.new_case()))):
+                with pytest.raises(XiebanError) as raised:
+                    await act
+                assert raised.value.reason is Reason.CERTIFICATE_BARRED
+        findings = ledger.compare(city.home)
+        assert (findings.unverified, findings.handoffs) == ([], 2)
+
+
+async def test_a_node_whose_certificate_is_barred_stays_down_until_it_has_another(tmp_path: Path) -> None:
+    async with whole_city(tmp_path / "city") as city:
+        place = city.home.node(PP)
+        barred = bar(listed(city.home), fingerprint=fingerprint(place), reason="lost", issue=amended(log_size(city)))
+        put(city.home, barred)
+        await city.node(PP).stop()
+        with pytest.raises(XiebanError) as raised:
+            await city.node(PP).start()
+        assert raised.value.reason is Reason.CERTIFICATE_BARRED
+        await city.node(PP).stop()
+        fresh = Authority.of_city(city.home.folder, tmp_path / "registrar").issue(
+            "spiffe://xieban.lanzhou/procuratorate/node", x509.DNSName("xieban.procuratorate")
+        )
+        for name in ("key.pem", "certificate.pem"):
+            shutil.copyfile(fresh / name, place / name)
+        await city.node(PP).start()
+        await restart(city, PS)
+        sent = await city.police.send(city.draft("arrest_request", case=city.new_case()))
+        await city.arrive(city.procuratorate, sent.eid)
 
 
 async def test_a_node_does_not_come_up_again_with_the_list_from_before_the_theft(tmp_path: Path) -> None:

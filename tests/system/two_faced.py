@@ -101,7 +101,7 @@ async def two_faced(city: City, *, common: int, honest: bool = False) -> AsyncIt
                 clock=SystemClock(),
             )
         gateway = TwoFaced(city, faces, gatherings)  # type: ignore[abstract]  # nobody asks for the rest
-        server = RpcServer(tls=config.tls, guard=guard(Here("lanzhou", Agency.GATEWAY)))
+        server = RpcServer(tls=config.tls, guard=guard(Here("lanzhou", Agency.GATEWAY), trust=value))
         log_pb2_grpc.add_LogServiceServicer_to_server(gateway, server.server)
         await server.start(config.listen, services=[SERVICE])
         stack.push_async_callback(server.stop)

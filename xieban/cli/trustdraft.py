@@ -1,8 +1,7 @@
-"""`xieban trust add`, `rotate`, `revoke`: amendments of a draft. The first amendment of a settled list begins the next version."""
+"""`xieban trust add`, `rotate`, `revoke`, `bar`: amendments of a draft. The first amendment of a settled list begins the next version."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from xieban.cli.calls import AsJson
 from xieban.cli.choice import one_of
@@ -20,6 +17,7 @@ from xieban.cli.trustfiles import Days, machine_now, read, write
 from xieban.cli.trustwords import changes, state_json
 from xieban.errors import Reason, failure
 from xieban.keys import files
+from xieban.keys.certificates import fingerprints
 from xieban.trust import (
     Authority,
     Chain,
@@ -30,6 +28,7 @@ from xieban.trust import (
     Seal,
     Witness,
     add,
+    bar,
     renew,
     revoke,
     rotate,
@@ -44,6 +43,14 @@ IndexOption = Annotated[
 ]
 Afresh = Annotated[bool, typer.Option("--afresh", help="草案已有签名时丢弃签名，重新起草")]
 KeyId = Annotated[str, typer.Argument(metavar="密钥编号", help="16 位，见 xieban trust show")]
+ReasonOption = Annotated[
+    str,
+    typer.Option(
+        "--reason",
+        metavar="原因",
+        help="compromised（泄露）、lost（遗失）、superseded（更换）、left（离任）、mistake（误登）",
+    ),
+]
 _USES: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "seal": (Seal, ("agency",)),
     "officer": (Officer, ("agency", "role", "holder")),
@@ -109,14 +116,7 @@ def rotate_command(
 def revoke_command(
     file: ListFile,
     id: KeyId,
-    reason: Annotated[
-        str,
-        typer.Option(
-            "--reason",
-            metavar="原因",
-            help="compromised（泄露）、lost（遗失）、superseded（更换）、left（离任）、mistake（误登）",
-        ),
-    ],
+    reason: ReasonOption,
     from_index: Annotated[
         int | None, typer.Option("--from-index", min=0, metavar="序号", help="从哪一条起不再采信，可以早于本版")
     ] = None,
@@ -130,6 +130,32 @@ def revoke_command(
     chain = read(file)
     issue = _issue(chain, index, days, afresh)
     _done(file, chain, revoke(chain, id=id, reason=why, from_index=from_index, issue=issue), json)
+
+
+def bar_command(
+    file: ListFile,
+    reason: ReasonOption,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="证书文件", help="要停用的证书（PEM），只含一份")
+    ] = None,
+    fingerprint: Annotated[
+        str, typer.Option("--fingerprint", metavar="指纹", help="手上没有证书时，它（DER）的 SHA-256，64 位")
+    ] = "",
+    index: IndexOption = None,
+    days: Days = 730,
+    afresh: Afresh = False,
+    json: AsJson = False,
+) -> None:
+    """停用一份 TLS 证书：被盗、遗失的证书不能再连接任何节点。停用后不能恢复；持有者换新证书。"""
+    why: EndReason = one_of(get_args(EndReason), reason, option="--reason")
+    if (certificate is None) == (fingerprint == ""):
+        raise failure(Reason.FIELD_INVALID, field="--certificate", detail="与 --fingerprint 给出其中一个")
+    found = fingerprint.lower() if certificate is None else _certificate(certificate)
+    if not re.fullmatch(r"[0-9a-f]{64}", found):
+        raise failure(Reason.FIELD_INVALID, field="--fingerprint", detail="须为 64 位十六进制")
+    chain = read(file)
+    issue = _issue(chain, index, days, afresh)
+    _done(file, chain, bar(chain, fingerprint=found, reason=why, issue=issue), json)
 
 
 def _entry(use: str, key: Path, given: dict[str, str], *, from_index: int) -> Entry:
@@ -157,10 +183,10 @@ def _entry(use: str, key: Path, given: dict[str, str], *, from_index: int) -> En
 
 def _certificate(file: Path) -> str:
     try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise failure(Reason.FILE_UNREADABLE, file=file.name, detail="不是 PEM 证书") from error
-    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+        (found,) = fingerprints(file.read_bytes())
+    except (OSError, ValueError) as error:  # also when there are several
+        raise failure(Reason.FILE_UNREADABLE, file=file.name, detail="不是一份 PEM 证书") from error
+    return found
 
 
 def _issue(chain: Chain, index: int | None, days: int, afresh: bool) -> Issue:
@@ -202,6 +228,7 @@ def register(app: typer.Typer) -> None:
         ("renew", renew_command),
         ("rotate", rotate_command),
         ("revoke", revoke_command),
+        ("bar", bar_command),
     ):
         if name not in known:
             app.command(name)(command)

@@ -44,17 +44,20 @@ def print_state(chain: Chain, *, now: datetime) -> None:
 
 def print_entries(value: TrustList, *, index: int | None) -> None:
     rows = [entry for entry in value.entries if index is None or entry.covers(index)]
-    if not rows:
+    if rows:
+        typer.echo("")
+        table(
+            ("用途", "密钥编号", "归属", "算法", "有效的日志序号"),
+            [
+                (USES[type(entry)], entry.id, owner(entry), getattr(entry, "algorithm", "x509+sha256"), span(entry))
+                for entry in rows
+            ],
+        )
+    else:
         typer.echo("没有密钥")
-        return
-    typer.echo("")
-    table(
-        ("用途", "密钥编号", "归属", "算法", "有效的日志序号"),
-        [
-            (USES[type(entry)], entry.id, owner(entry), getattr(entry, "algorithm", "x509+sha256"), span(entry))
-            for entry in rows
-        ],
-    )
+    if value.barred:
+        typer.echo("")
+        table(("停用的证书（SHA-256）", "原因"), [(row.fingerprint, REASONS[row.reason]) for row in value.barred])
 
 
 def changes(chain: Chain) -> Iterator[str]:
@@ -69,6 +72,10 @@ def changes(chain: Chain) -> Iterator[str]:
             yield f"  + 列入 {USES[type(entry)]} {owner(entry)}，{span(entry)}，指纹 {_print(entry)}"
         elif known != entry:
             yield f"  ! 停用 {USES[type(entry)]} {owner(entry)}，{span(entry)}，密钥 {entry.id}"
+    known_barred = [] if before is None else before.barred
+    for row in after.barred:
+        if row not in known_barred:
+            yield f"  ! 停用证书 {row.fingerprint}（{REASONS[row.reason]}），此后不能连接任何节点"
     roots = set() if before is None else {root.id for root in before.roots}
     for root in after.roots:
         if root.id not in roots:
@@ -114,6 +121,7 @@ def state_json(chain: Chain, *, now: datetime, index: int | None = None) -> dict
         "signatures": [{"count": quorum.count, "threshold": quorum.threshold} for quorum in chain.last.quorums],
         "roots": [{"keyid": root.id, "signed": root.id in chain.last.signers, **_root(root)} for root in value.roots],
         "entries": [_entry(entry) for entry in value.entries if index is None or entry.covers(index)],
+        "barred": [plain(row) for row in value.barred],
     }
 
 

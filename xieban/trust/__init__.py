@@ -9,13 +9,14 @@
 Pure: files are read by whoever calls, and time and log index are arguments.
 """
 
-from xieban.trust.amend import Issue, add, begin, pinned, renew, revoke, rotate, rotate_root, sign
+from xieban.trust.amend import Issue, add, bar, begin, pinned, renew, revoke, rotate, rotate_root, sign
 from xieban.trust.chain import Chain, Pins, Quorum, Signed, parse, spell
-from xieban.trust.lists import Authority, Entry, Log, Officer, Revocation, Root, Seal, TrustList, Witness
+from xieban.trust.lists import Authority, Barred, Entry, Log, Officer, Revocation, Root, Seal, TrustList, Witness
 from xieban.trust.witnessing import log_keys, log_name, policy, witness_name
 
 __all__ = [
     "Authority",
+    "Barred",
     "Chain",
     "Entry",
     "Issue",
@@ -30,6 +31,7 @@ __all__ = [
     "TrustList",
     "Witness",
     "add",
+    "bar",
     "begin",
     "log_keys",
     "log_name",

@@ -17,7 +17,7 @@ from xieban.keys import PrivateKey, PublicKey, fingerprint, keyid
 from xieban.seal import Sealed, Signature
 from xieban.trust import chain, lists
 from xieban.trust.chain import Chain, Signed
-from xieban.trust.lists import Authority, EndReason, Entry, Log, Revocation, Root, TrustList, Witness
+from xieban.trust.lists import Authority, Barred, EndReason, Entry, Log, Revocation, Root, TrustList, Witness
 
 THRESHOLD: Final = 3
 ROOTS: Final = 5
@@ -103,6 +103,17 @@ def revoke(before: Chain, *, id: str, reason: EndReason, from_index: int | None,
     index = draft.index if from_index is None else from_index
     ended = msgspec.structs.replace(draft.find(id), revoked=Revocation(index=index, reason=reason))
     return _amended(before, draft, [*_without(draft, id), ended])
+
+
+def bar(before: Chain, *, fingerprint: str, reason: EndReason, issue: Issue) -> Chain:
+    """Bar one certificate of TLS by the SHA-256 of it (DER, hex). It cannot be taken back: whoever held it gets another one.
+
+    Errors: TRUST_BROKEN (barred already, or an authority's, which is revoked), TRUST_UNSIGNED.
+    """
+    draft = _draft(before, issue)
+    rows = [*draft.barred, Barred(fingerprint=fingerprint, reason=reason)]
+    ordered = sorted(rows, key=lambda row: row.fingerprint)
+    return _amended(before, msgspec.structs.replace(draft, barred=ordered), draft.entries)
 
 
 def sign(before: Chain, key: PrivateKey) -> Chain:

@@ -25,10 +25,12 @@ VERSION: Final = 1
 MAX_LIST: Final = 1024 * 1024
 MAX_ROOTS: Final = 16
 MAX_ENTRIES: Final = 4096
+MAX_BARRED: Final = 4096
 
 Index = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Micros = Annotated[int, Meta(ge=0, lt=4_102_444_800_000_000)]
 Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2}){32,64}\Z")]
+Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 MaybeDigest = Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")]
 Token = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")]
 MaybeDivision = Annotated[str, Meta(pattern=r"\A([0-9]{6})?\Z")]
@@ -111,7 +113,7 @@ class Witness(_Keyed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
 class Authority(_Valid, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="use", tag="ca"):
     """An authority of TLS certificates: SHA-256 of its certificate (DER)."""
 
-    fingerprint: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    fingerprint: Digest
 
     @property
     def id(self) -> str:
@@ -145,8 +147,19 @@ class Root(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return keyid(self.key)
 
 
-class TrustList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One version. `previous` is the eid of the version before (empty for the first), `index` the log index it is in force from."""
+class Barred(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One certificate of TLS that opens no port any more, whoever issued it: SHA-256 of it (DER)."""
+
+    fingerprint: Digest
+    reason: EndReason
+
+
+class TrustList(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version. `previous` is the eid of the version before (empty for the first), `index` the log index it is in force from.
+
+    `barred` is left out where it is empty, so that lists from before there was one keep their bytes and signatures. A certificate is
+    judged when it is shown, not by an index: nothing that was logged rests on one.
+    """
 
     v: Literal[1]
     city: Token
@@ -158,6 +171,7 @@ class TrustList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: Annotated[int, Meta(ge=1, le=MAX_ROOTS)]
     roots: Annotated[list[Root], Meta(min_length=1, max_length=MAX_ROOTS)]
     entries: Annotated[list[Entry], Meta(max_length=MAX_ENTRIES)]
+    barred: Annotated[list[Barred], Meta(max_length=MAX_BARRED)] = []
 
     def directory(self, *, at: int | None = None) -> Directory:
         """Whose seal key is whose. Statements of unknown index are judged at `at`, the list's own index if not given."""
@@ -254,3 +268,8 @@ def _defects(value: TrustList) -> Iterator[str]:
             yield f"密钥 {entry.id} 的算法不能用于日志"
         if isinstance(entry, Seal | Officer) and entry.office and office(entry.agency, entry.office).city != home:
             yield f"密钥 {entry.id} 的单位不属于本市"
+    barred = [row.fingerprint for row in value.barred]
+    if barred != sorted(set(barred)):
+        yield "停用的证书重复或者没有按指纹排列"
+    if not {entry.fingerprint for entry in value.entries if isinstance(entry, Authority)}.isdisjoint(barred):
+        yield "根证书不能作为单份证书停用"

@@ -1,4 +1,5 @@
-"""What one version of the list may change of the version before it. Keys end; they never reopen, change hands or vanish."""
+"""What one version of the list may change of the version before it. Keys end; they never reopen, change hands or vanish. A certificate
+that is barred stays so."""
 
 from __future__ import annotations
 
@@ -37,6 +38,9 @@ def _defects(before: TrustList, after: TrustList, digest: str) -> Iterator[str]:
     for entry in kept.values():
         if entry.from_index < after.index:
             yield f"新密钥 {entry.id} 的起期早于本版"
+    for row in before.barred:
+        if row not in after.barred:
+            yield f"前一版停用的证书 {row.fingerprint[:16]} 被取消或者改动"
 
 
 def _changes(old: Entry, new: Entry, index: int) -> Iterator[str]:

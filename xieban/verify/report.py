@@ -18,6 +18,7 @@ CHECKS: Final = {
     "export": "导出登记",
     "canonical": "规范编码",
     "seals": "签名",
+    "approvals": "签批",
     "fields": "报头和字段",
     "lanes": "流转序列",
     "receipts": "回执",

@@ -41,6 +41,9 @@ _node = record(city=_code, agency=_code)
 _party = record(city=_code, agency=_code, office=_code)
 _commitment = record(commit=_digest, files=_count, bytes=_count, pages=_count)
 _log_view = record(size=whole(1), root=_digest, sig=matching(r"[A-Za-z0-9+/]{90}[AEIMQUYcgkosw048]="))
+_approval = record(
+    role=one_of("approver", "handler"), keyid=matching(r"[0-9a-f]{16}"), sig=matching(r"[A-Za-z0-9+/]{80,100}={0,2}")
+)
 
 HEADER: Final = exactly(
     {
@@ -81,7 +84,11 @@ HEADER: Final = exactly(
             16,
         ),
     },
-    unless_empty={"dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1), "log": _log_view},
+    unless_empty={
+        "dues": listing(record(rule=_code, person=_maybe_tag, due=_due), 16, 1),
+        "log": _log_view,
+        "approvals": listing(_approval, 2, 1),
+    },
 )
 
 FACTS: Final = ("delivered", "complete", "accepted", "returned", "answered", "rejected", "withdrawn")
@@ -188,37 +195,41 @@ ENVELOPE: Final = record(payload=_base64, signatures=listing(_signature, 32), ty
 TRUST_FILE: Final = record(lists=listing(ENVELOPE, 4096, 1))
 
 _algorithm, _key = one_of("ed25519+sha256", "sm2+sm3"), matching(r"([0-9a-f]{2}){32,64}")
-_revoked = maybe(record(index=_count, reason=one_of("compromised", "lost", "superseded", "left", "mistake")))
+_end = one_of("compromised", "lost", "superseded", "left", "mistake")
+_revoked = maybe(record(index=_count, reason=_end))
 _valid = {"from_index": _count, "until_index": maybe(_count), "revoked": _revoked, "use": text(16)}
 _keyed = {**_valid, "algorithm": _algorithm, "public": _key}
 _agency, _division = one_of(*PARTIES, GATEWAY), matching(r"([0-9]{6})?")
 _note_name, _holder = matching(r"[a-z0-9./-]{1,128}"), matching(r"[a-z0-9-]{1,32}")
 ROOT: Final = record(algorithm=_algorithm, public=_key)
-TRUST_LIST: Final = record(
-    v=just(1),
-    city=_city,
-    version=whole(1, 2**31),
-    previous=_maybe_digest,
-    index=_count,
-    issued_at=_micros,
-    expires_at=_micros,
-    threshold=whole(1, 16),
-    roots=listing(ROOT, 16, 1),
-    entries=listing(
-        tagged(
-            "use",
-            {
-                "ca": exactly({**_valid, "fingerprint": _digest}),
-                "log": exactly({**_keyed, "name": _note_name}),
-                "officer": exactly(
-                    {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
-                ),
-                "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
-                "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
-            },
+TRUST_LIST: Final = exactly(
+    {
+        "v": just(1),
+        "city": _city,
+        "version": whole(1, 2**31),
+        "previous": _maybe_digest,
+        "index": _count,
+        "issued_at": _micros,
+        "expires_at": _micros,
+        "threshold": whole(1, 16),
+        "roots": listing(ROOT, 16, 1),
+        "entries": listing(
+            tagged(
+                "use",
+                {
+                    "ca": exactly({**_valid, "fingerprint": _digest}),
+                    "log": exactly({**_keyed, "name": _note_name}),
+                    "officer": exactly(
+                        {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
+                    ),
+                    "seal": exactly({**_keyed, "agency": _agency, "office": _division}),
+                    "witness": exactly({**_keyed, "name": _note_name, "holder": _holder}),
+                },
+            ),
+            4096,
         ),
-        4096,
-    ),
+    },
+    unless_empty={"barred": listing(record(fingerprint=_digest, reason=_end), 4096, 1)},
 )  # fmt: skip
 
 ENTRY: Final = record(

@@ -150,6 +150,11 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
             yield f"密钥 {keyid(row)} 的止期早于起期"
         if row["use"] in ("log", "witness") and row["algorithm"] != ED25519:
             yield f"密钥 {keyid(row)} 的算法不能用于日志"
+    barred = [row["fingerprint"] for row in value.get("barred", ())]
+    if barred != sorted(set(barred)):
+        yield "停用的证书重复或者没有排列"
+    if any(row["use"] == "ca" and row["fingerprint"] in barred for row in value["entries"]):
+        yield "根证书不能作为单份证书停用"
 
 
 def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
@@ -170,6 +175,9 @@ def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
     for id, row in kept.items():
         if row["from_index"] < after["index"]:
             yield f"新密钥 {id} 的起期早于本版"
+    for row in old.get("barred", ()):
+        if row not in after.get("barred", ()):
+            yield f"前一版停用的证书 {row['fingerprint'][:DIGITS]} 被取消或者改动"
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], index: int) -> Iterator[str]:

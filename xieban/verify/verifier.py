@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xieban.verify import trustlist
+from xieban.verify.approvals import check_approvals
 from xieban.verify.container import Unreadable, unpack
 from xieban.verify.dossiers import check_dossiers
 from xieban.verify.logchecks import check_checkpoint, check_export, check_inclusion, check_times
@@ -22,7 +23,7 @@ from xieban.verify.statements import (
 )
 from xieban.verify.trustlist import Chain, Pins
 
-_WITH_KEYS = ("checkpoint", "seals", "times")
+_WITH_KEYS = ("checkpoint", "seals", "approvals", "times")
 
 
 def verify(data: bytes, *, pins: Pins | None) -> Report:
@@ -50,6 +51,7 @@ def verify(data: bytes, *, pins: Pins | None) -> Report:
     else:
         final = check_checkpoint(bundle, trust, report)
         check_seals(bundle, trust, report)
+        check_approvals(bundle, trust, report)
         check_times(bundle, trust, final, report)
     check_inclusion(bundle, report)
     check_export(bundle, report)

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
+
 from tests.library.bundles import town
 from tests.library.bundles.town import bundle_of, chain, pins
 from xieban import bundle, trust
 from xieban.proof.note import MAX_NOTE
 from xieban.seal import SealKey
+from xieban.trust import Barred
 from xieban.verify.container import kind_of, pack
 from xieban.verify.trustlist import Pins
 
@@ -341,6 +344,37 @@ def a_payload_changed_and_sealed_again(members: Members, rng: random.Random) -> 
     return kept
 
 
+@tampering
+def approvals_changed_and_sealed_again(members: Members, rng: random.Random) -> Members | None:
+    """By the node that sent them, behind its officers' backs."""
+    payloads = {name: base64.b64decode(json.loads(members[name])["payload"]) for name in of_kind(members, "statement")}
+    approved = [name for name, payload in payloads.items() if b'"approvals"' in payload]
+    if not approved:
+        return None
+    name = rng.choice(approved)
+    payload = json.loads(payloads[name])
+    rows = payload["approvals"]
+    how = rng.randrange(5)
+    if how == 0:
+        rows.pop(rng.randrange(2))
+    elif how == 1:
+        rows.reverse()
+    elif how == 2:
+        rows[0]["sig"], rows[1]["sig"] = rows[1]["sig"], rows[0]["sig"]
+    elif how == 3:
+        rng.choice(rows)["keyid"] = rng.choice(
+            [row["keyid"] for row in rows] + [town.STRANGER.keyid, rng.randbytes(8).hex()]
+        )
+        payload["inc"] += 1
+    else:
+        del payload["approvals"]
+    sealed = town.SEALS[payload["from"]["agency"]].seal("header", spell(payload))
+    kept = {key: data for key, data in members.items() if key != name}
+    manifest = json.loads(members["bundle.json"])
+    manifest["statements"] = sorted([*(eid for eid in manifest["statements"] if eid not in name), sealed.eid])
+    return {**kept, bundle.statement_name(sealed.eid): bundle.envelope(sealed), "bundle.json": spell(manifest)}
+
+
 # --- log
 
 
@@ -505,7 +539,33 @@ def one_more_trust_list(members: Members, rng: random.Random) -> Members:
     return {**members, "trust.json": grown.encode()}
 
 
+_STOLEN, _LOST = Barred(town.STOLEN, "compromised"), Barred(town.LOST, "lost")
+MISBARRED: list[list[Barred]] = [
+    [],
+    [_LOST],
+    [_LOST, Barred(town.STOLEN, "mistake")],
+    [_STOLEN, _LOST],
+    [_STOLEN, _STOLEN],
+    [_STOLEN, Barred(town.AUTHORITY, "mistake")],
+    [_STOLEN, Barred("XY" * 32, "lost")],
+]
+"""What the third version of the town's list may not bar: only `[_LOST, _STOLEN]`, sorted, keeps what the second barred."""
+
+
+def misbarring(members: Members, rows: list[Barred]) -> Members:
+    """With a list that enough roots have signed, who were deceived."""
+    made = chain()
+    third = msgspec.structs.replace(made.versions[2].value, barred=rows)
+    return {**members, "trust.json": town.misled(made, third)}
+
+
+@tampering
+def a_list_that_bars_other_certificates(members: Members, rng: random.Random) -> Members:
+    return misbarring(members, rng.choice(MISBARRED))
+
+
 CAUGHT_BY = {
+    "a_list_that_bars_other_certificates": "trust", "approvals_changed_and_sealed_again": "entries",
     "a_byte_of_a_content": "files", "a_byte_of_a_dossier": "commitments", "a_byte_of_a_salt": "commitments",
     "a_byte_of_a_entry": "inclusion", "a_byte_of_a_proof": "inclusion", "a_byte_of_a_mark": "times", "a_byte_of_a_trust": "trust",
     "a_byte_of_the_file": "container", "something_behind_the_end": "container", "members_out_of_order": "container",

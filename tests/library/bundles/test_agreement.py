@@ -6,12 +6,12 @@ from functools import cache
 
 import pytest
 
-from tests.library.bundles import crooked, second, tampering
-from tests.library.bundles.tampering import PROFILES, Case, base, cases
+from tests.library.bundles import crooked, second, tampering, unapproved
+from tests.library.bundles.tampering import MISBARRED, PROFILES, Case, base, cases, misbarring
 from tests.library.bundles.town import pins
 from xieban.verify.container import pack
 
-FEW, MANY = 140, 2000
+FEW, MANY = 100, 2000
 
 
 def honest() -> list[Case]:
@@ -22,14 +22,22 @@ def honest() -> list[Case]:
     ]
 
 
+def deceived() -> list[Case]:
+    """Lists that the roots should not have signed."""
+    return [
+        Case(f"misbarred-{number}", pack(misbarring(base(0, "court"), rows)), pins())
+        for number, rows in enumerate(MISBARRED)
+    ]
+
+
 @cache
 def crooks() -> tuple[Case, ...]:
-    return tuple(Case(name, pack(make()), pins()) for name, (make, _) in crooked.ALL.items())
+    return tuple(Case(name, pack(make()), pins()) for name, (make, _) in (crooked.ALL | unapproved.ALL).items())
 
 
 @pytest.mark.skipif(second.NODE is None, reason="no Node here")
 async def test_node_and_python_agree() -> None:
-    chosen = [*honest(), *crooks(), *cases(FEW, seed=1)]
+    chosen = [*honest(), *crooks(), *deceived(), *cases(FEW, seed=1)]
     differ = second.disagreements(chosen, second.by_python(chosen), await second.by_node(chosen))
     assert differ == []
 
@@ -43,7 +51,7 @@ async def test_a_browser_and_python_agree() -> None:
 
 @pytest.mark.slow
 async def test_python_node_and_a_browser_agree_on_thousands() -> None:
-    chosen = [*honest(), *crooks(), *cases(MANY, seed=3)]
+    chosen = [*honest(), *crooks(), *deceived(), *cases(MANY, seed=3)]
     told = second.by_python(chosen)
     async with second.chromium() as run:
         assert second.disagreements(chosen, told, await run(chosen)) == []

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from services.gateway.log import Entry
 from tests.library import samples
 from tests.library.bundles import town
-from tests.library.bundles.tampering import flipped
-from xieban import bundle, canonical, dossier, handoff, notice, procedure, supervision, trust
+from tests.library.bundles.tampering import MISBARRED, flipped
+from xieban import approval, bundle, canonical, dossier, handoff, notice, procedure, supervision, trust
 from xieban.agency import Agency
 from xieban.errors import XiebanError
-from xieban.seal import SealKey, Signature
 from xieban.trust import lists
-from xieban.verify import closed, logchecks, schemas, showing, statements, trustlist
+from xieban.verify import approvals, closed, logchecks, schemas, showing, statements, trustlist
 from xieban.verify.closed import NotCanonical, Schema
 
 STRUCTS: list[tuple[type, Schema]] = [
@@ -128,7 +127,7 @@ def test_whatever_a_value_is_changed_to_both_say_the_same_of_it(chosen: tuple[ty
     if how == 0 and isinstance(target, dict):
         del target[path[-1]]
     elif how == 1 and isinstance(target, dict):
-        target[rng.choice(["zz", "at", "v", "dues", "log"])] = rng.choice(ODD)
+        target[rng.choice(["zz", "at", "v", "dues", "log", "barred", "approvals"])] = rng.choice(ODD)
     else:
         target[path[-1]] = rng.choice(ODD)
     data = closed.spell(plain)
@@ -211,17 +210,26 @@ def test_keys_that_vanish_change_or_come_back_are_believed_by_neither() -> None:
         assert _both_refuse(made, change(third, entries=other))
 
 
+@pytest.mark.parametrize("rows", MISBARRED)
+def test_certificates_that_were_barred_stay_so_in_both_readers_and_stand_once_in_order(
+    rows: list[lists.Barred],
+) -> None:
+    made = town.chain()
+    assert _both_refuse(made, msgspec.structs.replace(made.versions[2].value, barred=rows))
+
+
+def test_a_list_that_bars_more_is_believed_by_both_readers() -> None:
+    made = town.chain()
+    more = [*made.versions[2].value.barred, lists.Barred("ee" * 32, "left")]
+    assert not _both_refuse(made, msgspec.structs.replace(made.versions[2].value, barred=more))
+
+
 def _both_refuse(made: trust.Chain, third: lists.TrustList) -> bool:
     """Signed by everybody who was asked, and all the same."""
-    sealed = SealKey(town.ROOTS[1]).seal("trustlist", lists.encode(third))  # type: ignore[arg-type]
-    signatures: list[Signature] = []
-    for root in (*town.ROOTS[1:4], town.NEW_ROOT):
-        key = SealKey(root)
-        signatures += key.seal("trustlist", sealed.payload).signatures  # type: ignore[arg-type]
-    ordered = tuple(sorted(signatures, key=lambda one: one.keyid))
-    versions = [version.sealed for version in made.versions[:2]]
-    data = trust.spell([*versions, type(sealed)(sealed.type, sealed.payload, ordered)])
-    return not library_believes(data) and bool(trustlist.read(data).defects)
+    data = town.misled(made, third)
+    believed, read = library_believes(data), not trustlist.read(data).defects
+    assert believed == read
+    return not believed
 
 
 def test_tables_of_the_library_and_of_the_verifier_are_the_same() -> None:
@@ -232,5 +240,7 @@ def test_tables_of_the_library_and_of_the_verifier_are_the_same() -> None:
     assert schemas.SCOPE == notice.SCOPE
     assert set(schemas.LIMIT_OCCASIONS) == set(map(str, notice.OF_A_LIMIT))
     assert bundle.MARK == logchecks.MARK
+    assert approvals.TYPE == approval.MATTER
+    assert approval.ROLE_NAMES == approvals.ROLES
     assert (bundle.FORMAT, bundle.VERSION) == (schemas.FORMAT, schemas.VERSION)
     assert set(supervision.Act) & {"acknowledge", "explain"} == {"acknowledge", "explain"}

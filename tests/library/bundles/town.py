@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.gateway.log import Entry
 from tests.library import samples
-from xieban import bundle, canonical, dossier, trust
+from tests.library.bundles import officers
+from xieban import bundle, canonical, dossier, procedure, trust
 from xieban.bundle import Manifest, Profile
-from xieban.handoff import CaseRef, Commitment, Defect, Fact, FactKind, Header, Lane, Node, Party, Receipt
+from xieban.handoff import Approval, CaseRef, Commitment, Defect, Fact, FactKind, Header, Lane, Node, Party, Receipt
 from xieban.keys import PrivateKey, algorithm, keyid
 from xieban.marshal import moment
 from xieban.notice import Demand, Notice, Occasion, Reply
@@ -26,7 +28,7 @@ from xieban.proof.note import Algorithm, SigningKey
 from xieban.proof.tlogproof import TlogProof
 from xieban.seal import Sealed, SealKey
 from xieban.supervision import Cause, Measure, State
-from xieban.trust import Chain, Issue, Log, Seal, Witness
+from xieban.trust import Authority, Chain, Issue, Log, Seal, TrustList, Witness, lists
 from xieban.verify.container import pack
 from xieban.verify.trustlist import Pins
 
@@ -38,6 +40,7 @@ SECOND = 1_000_000
 BEGIN = 1_772_500_000 * SECOND
 LIFE = 365 * 86_400 * SECOND
 Members = dict[str, bytes]
+APPROVED = {kind for kind, row in procedure.table().kinds.items() if row.approval}
 
 
 def private(number: int) -> PrivateKey:
@@ -48,6 +51,8 @@ ROOTS = tuple(private(number) for number in range(1001, 1006))
 NEW_ROOT = private(1006)
 SEALS = {agency: SealKey(private(number)) for number, agency in enumerate((*PARTIES, GW), start=1)}
 OFFICE_KEY, NEW_COURT, STRANGER = SealKey(private(8)), SealKey(private(9)), SealKey(private(99))
+STOLEN, LOST, AUTHORITY = "5c" * 32, "1f" * 32, "ca" * 32
+"""Certificates by their fingerprints: two that are barred, and the city's authority."""
 LOG_KEY = SigningKey("xieban.lanzhou/log", Algorithm.ED25519, Ed25519PrivateKey.from_private_bytes(b"L" * 32))
 OTHER_LOG = SigningKey("xieban.lanzhou/log", Algorithm.ED25519, Ed25519PrivateKey.from_private_bytes(b"M" * 32))
 WITNESSES = {
@@ -61,7 +66,8 @@ WITNESSES = {
 
 
 def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
-    """Three versions: founded; an office's key and the court's next key; one root replaced."""
+    """Three versions: founded; an office's key, officers, the court's next key, a certificate barred; one root
+    replaced, another certificate barred, an officer gone."""
 
     def seal(agency: str, key: SealKey, *, index: int = 0, office: str = "") -> Seal:
         public = key.public
@@ -83,6 +89,7 @@ def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
     begun = trust.add(
         begun,
         *(seal(agency, key) for agency, key in SEALS.items()),
+        Authority(fingerprint=AUTHORITY, from_index=0),
         Log(name=LOG_KEY.public.name, algorithm="ed25519+sha256", public=LOG_KEY.public.public.hex(), from_index=0),
         *(
             Witness(name=key.public.name, holder=agency, algorithm="ed25519+sha256", public=key.public.public.hex(), from_index=0)
@@ -92,12 +99,26 @@ def chain(*, roots: Sequence[PrivateKey] = ROOTS) -> Chain:
     )  # fmt: skip
     begun = signed(begun, *roots[:3])
     second = Issue(index=4, at=BEGIN - LIFE // 2, expires_at=BEGIN + LIFE)
-    begun = trust.add(begun, seal(PP, OFFICE_KEY, index=4, office=DIVISION), issue=second)
+    begun = trust.add(
+        begun, seal(PP, OFFICE_KEY, index=4, office=DIVISION), *officers.listed(from_index=4), issue=second
+    )
     begun = trust.rotate(begun, id=keyid(SEALS[CT].public), to=NEW_COURT.public, overlap=400, issue=second)
+    begun = trust.bar(begun, fingerprint=STOLEN, reason="compromised", issue=second)
     begun = signed(begun, *roots[:4])
     third = Issue(index=6, at=BEGIN - LIFE // 3, expires_at=BEGIN + 2 * LIFE)
     begun = trust.rotate_root(begun, id=keyid(roots[0].public), to=NEW_ROOT.public, issue=third)
+    begun = trust.bar(begun, fingerprint=LOST, reason="lost", issue=third)
+    begun = trust.revoke(begun, id=keyid(officers.PS_LEFT.public), reason="left", from_index=None, issue=third)
     return signed(begun, *roots[1:4], NEW_ROOT)
+
+
+def misled(made: Chain, third: TrustList) -> bytes:
+    """The file with another third version, which enough roots of both sets have signed."""
+    payload = lists.encode(third)
+    signed = [SealKey(root).seal("trustlist", payload) for root in (*ROOTS[1:4], NEW_ROOT)]  # type: ignore[arg-type]
+    rows = sorted((one.signatures[0] for one in signed), key=lambda row: row.keyid)
+    sealed = Sealed(signed[0].type, payload, tuple(rows))
+    return trust.spell([*(version.sealed for version in made.versions[:2]), sealed])
 
 
 def pins() -> Pins:
@@ -107,11 +128,13 @@ def pins() -> Pins:
 
 @dataclass
 class Town:
-    """A log that grows while statements are lodged. `twist` may change any value before it is sealed or logged."""
+    """A log that grows while statements are lodged. `twist` may change any value before it is sealed or logged; `approving` gives what
+    the officers of an office sign."""
 
     seed: int = 0
     sandbox: bool = False
     twist: Callable[[Any], Any] = lambda value: value
+    approving: Callable[[Header], list[Approval]] = officers.approvals
     trusted: Chain = field(default_factory=chain)
     log_key: SigningKey = LOG_KEY
     now: int = BEGIN
@@ -169,9 +192,10 @@ class Town:
         case: str = CASE,
         files: int = 0,
         key: SealKey | None = None,
+        approved: bool | None = None,
         **changes: Any,
     ) -> str:
-        """Lodge a header; its eid."""
+        """Lodge a header, approved where the list asks for it unless told otherwise; its eid."""
         self.later()
         seq, prev = self._lanes.get((case, sender, receiver), (0, ""))
         packed = self._dossier(files) if files else None
@@ -189,6 +213,11 @@ class Town:
             **changes,
         )
         header = self.twist(header)
+        if approved is None:
+            officers_named = self.trusted.last.value.officers().named(header.sender, index=len(self.entries))
+            approved = kind in APPROVED and officers_named
+        if approved:
+            header = msgspec.structs.replace(header, approvals=self.approving(header))
         eid = self.keep("header", header, key or self.keys[sender])
         self._lanes[case, sender, receiver] = (header.lane.seq, eid)
         if packed:
