@@ -53,7 +53,10 @@ def vectors() -> dict[str, Any]:
     ]
     receipt = seal_receipt(samples.receipt(facts=facts), procuratorate)
     ticket = seal_ticket(samples.ticket(holds=[first.eid, receipt.eid]), procuratorate)
-    words = [samples.logged(eid=first.eid), samples.logged(eid=first.eid, kind="DELIVERED", index=20_853, leaf="56" * 32)]
+    words = [
+        samples.logged(eid=first.eid),
+        samples.logged(eid=first.eid, kind="DELIVERED", index=20_853, leaf="56" * 32),
+    ]
     promise = seal_ticket(samples.promise(holds=[first.eid], logged=words), gateway)
     notice = seal_notice(samples.notice(occasion=Occasion.ISSUED, rung="", demand=samples.demand()), gateway)
     explanation = samples.reply(

@@ -22,7 +22,10 @@ async def test_a_key_is_taken_until_the_log_has_reached_its_end_and_refused_from
     directory = Directory(rows)
     owed: list[str] = []
     gateway.ingest = Ingest(
-        gateway.database, directory=directory, clock=gateway.clock, owe=lambda author, eids: owed.extend(eids)
+        gateway.database,
+        directory=directory,
+        clock=gateway.clock,
+        owe=lambda audience, eids, logged=(): owed.extend(eids),
     )
     for case in ("A6201", "A6202"):
         gateway.script.send(
