@@ -106,7 +106,7 @@ class Comparer:
         )
 
     async def _audited(self, window: Window, found: _Found) -> list[Difference]:
-        """What the gateway's log does not keep; if it could not be asked, that is its trouble in this run too."""
+        """What the gateway's log does not keep, also of headers that never came here; if it could not be asked, that is its trouble."""
         if self._audit is None:
             return []
         broken, trouble = await self._audit()
@@ -115,7 +115,7 @@ class Comparer:
                 replace(one, trouble=one.trouble or trouble) if one.counterpart == Agency.GATEWAY else one
                 for one in found.compared
             ]
-        return [one for one in broken if one.signed_at >= window.since]
+        return [one for one in broken if not one.signed_at or one.signed_at >= window.since]
 
     async def _compare(self, counterpart: Counterpart, window: Window, found: _Found) -> None:
         try:

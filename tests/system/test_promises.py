@@ -26,7 +26,7 @@ from tests.world import START, Crash
 from xieban import canonical, subjects
 from xieban.agency import Agency
 from xieban.handoff import Node, Ticket
-from xieban.marshal import sealed_to_bytes
+from xieban.marshal import micros, sealed_to_bytes
 from xieban.reconcile import Problem, Reconciliation
 from xieban.reconcile_client import ReconcileClient
 from xieban.sandbox_client import SandboxCity
@@ -264,6 +264,24 @@ async def test_promises_that_contradict_one_another_are_evidence_at_once(
     assert shown.out.count("承诺互相矛盾") == 2
     await city.node(PS).restart()
     assert len(await standing(city, PS)) == 2
+
+
+async def test_what_stands_against_the_gateway_is_told_from_a_day_on_like_other_differences(city: City) -> None:
+    await city.start_gateway()
+    sent = await handed_over(city)
+    (first, *_) = await promised(city, PS, sent.eid, "LODGED")
+    unheard = "77" * 32  # nobody here has that header, so nobody knows its day
+    for index in (5_000, 6_000):
+        await say_ticket(city, promise(logged=[logged(eid=unheard, index=index)]))
+        await say_ticket(city, promise(logged=[logged(eid=sent.eid, index=index + 1)]))
+    await until(lambda: len(city.rows(PS, "SELECT * FROM promise WHERE contradicted = 1")) == 5)
+    named = {(Problem.CONTRADICTED, unheard, "LODGED", index) for index in (5_000, 6_000)}
+    known = {(Problem.CONTRADICTED, sent.eid, "LODGED", index) for index in (first["leaf_index"], 5_001, 6_001)}
+    async with ReconcileClient.open(city.home.client("police")) as client:
+        assert against(await client.run(since=micros(START))) == named | known
+        assert against(await client.run(since=micros(START + timedelta(days=1)))) == named
+    shown = await xieban("reconcile", profile=city.home.client("police"))
+    assert f"承诺互相矛盾（LODGED，日志序号 5000）  {unheard[:12]}" in shown.out
 
 
 async def test_a_ticket_that_may_not_speak_of_the_log_is_refused_whole(city: City) -> None:
