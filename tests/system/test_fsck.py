@@ -157,7 +157,7 @@ CHANGES = {
         ("promise", "UPDATE promise SET leaf_index = leaf_index + 1"),
         ("promise", "UPDATE promise SET leaf = zeroblob(32) WHERE kind = 'DELIVERED'"),
         ("ticket", "UPDATE ticket SET promised_at = promised_at - 1"),
-        ("ticket", "UPDATE ticket SET sealed = sealed || X'00'"),
+        ("ticket", "UPDATE ticket SET sealed = zeroblob(length(sealed))"),
         ("promise", "DELETE FROM ticket"),
         ("（结构）", "DROP INDEX handoff_case"),
     ],
