@@ -241,7 +241,7 @@ class Auditor:
                     tlogproof.decode(proof),
                 )
                 told.verify(leaf, self._policy)
-            except (msgspec.DecodeError, XiebanError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, XiebanError):
                 continue  # what is not proven was not said
             if (entry.eid, entry.kind, entry.position) == (eid, LODGED, told.index + 1):
                 return Promise(eid, LODGED, told.index, leaf), True

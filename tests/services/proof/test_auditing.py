@@ -299,7 +299,9 @@ async def test_an_entry_or_a_proof_that_is_made_up_proves_nothing(
     await police.witnessed(after=16 * MINUTE)
     sound = await police.source.entries(other)
     made_up = sound[0][0].replace(other.encode(), gone.encode())
-    for answer in (sound, [(made_up, sound[0][1])], [(b"{}", sound[0][1])], [(sound[0][0], b"")]):
+    deep = b'{"deep":' + b"[" * 100_000
+    answers = (made_up, b"{}", b"\xff", deep)
+    for answer in (sound, [(sound[0][0], b"")], *([(entry, sound[0][1])] for entry in answers)):
 
         async def entries(eid: str, answer: list[tuple[bytes, bytes]] = answer) -> list[tuple[bytes, bytes]]:
             return answer
