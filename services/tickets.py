@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.chassis.clock import Clock
 from services.chassis.room import once_there_is_room
-from xieban import subjects
+from xieban import canonical, subjects
 from xieban.agency import Agency
 from xieban.errors import Unreachable, XiebanError
-from xieban.handoff import HEADER_VERSION, MAX_HOLDS, Node, Ticket
+from xieban.handoff import HEADER_VERSION, MAX_HOLDS, MAX_LOGGED, Logged, Node, Ticket
 from xieban.marshal import micros, sealed_to_bytes
 from xieban.seal import Directory, SealKey
 from xieban.statement import open_ticket, seal_ticket
@@ -30,6 +31,23 @@ SANDBOX_LINGER = 0.02
 """In a sandbox somebody waits for every instant to be over before the clock moves on."""
 Finished = tuple[str, str]
 """(eid, audience) of an outbox row whose audience has given its word."""
+ROOM: Final = canonical.MAX_PAYLOAD - 512
+"""What a ticket has for its lists, beside its fixed fields."""
+HOLD_SIZE: Final = 67
+"""An eid in a list: 64 digits, two quotation marks, a comma."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A ticket that was verified, and its bytes as carried."""
+
+    ticket: Ticket
+    data: bytes
+
+
+def finished(heard: Iterable[Heard]) -> list[Finished]:
+    """The outbox rows that these tickets finish."""
+    return [(eid, one.ticket.sender.agency) for one in heard for eid in one.ticket.holds]
 
 
 class Wire(Protocol):
@@ -51,11 +69,13 @@ class Issuer:
         self._clock = clock
         self._linger = linger
         self._owed: dict[str, dict[str, None]] = defaultdict(dict)
+        self._logged: dict[str, dict[Logged, None]] = defaultdict(dict)
         self._wake = asyncio.Event()
 
-    def owe(self, author: str, eids: Iterable[str]) -> None:
-        """These statements of `author` are durable here."""
-        self._owed[author].update(dict.fromkeys(eids))
+    def owe(self, audience: str, eids: Iterable[str], logged: Iterable[Logged] = ()) -> None:
+        """These statements of `audience` are durable here, and these entries about its handoffs are in the log."""
+        self._owed[audience].update(dict.fromkeys(eids))
+        self._logged[audience].update(dict.fromkeys(logged))
         self._wake.set()
 
     async def run(self) -> None:
@@ -69,23 +89,35 @@ class Issuer:
     async def flush(self) -> None:
         """Send what is owed now."""
         owed, self._owed = self._owed, defaultdict(dict)
-        for author, eids in owed.items():
-            await self._send(author, list(eids))
+        logged, self._logged = self._logged, defaultdict(dict)
+        for audience, eids in owed.items():
+            for part in portions(list(eids), list(logged[audience])):
+                await self._send(audience, *part)
 
-    async def _send(self, author: str, eids: list[str]) -> None:
-        subject = subjects.ticket(self._city, self._agency, author)
-        for start in range(0, len(eids), MAX_HOLDS):
-            ticket = Ticket(
-                v=HEADER_VERSION,
-                sender=Node(city=self._city, agency=self._agency),
-                receiver=Node(city=self._city, agency=author),
-                at=micros(self._clock.now()),
-                holds=eids[start : start + MAX_HOLDS],
-            )
-            try:
-                await self._wire.send(subject, sealed_to_bytes(seal_ticket(ticket, self._key)))
-            except Unreachable:
-                log.info("no broker for a ticket; it will be asked for again", extra={"agency": author})
+    async def _send(self, audience: str, eids: list[str], logged: list[Logged]) -> None:
+        ticket = Ticket(
+            v=HEADER_VERSION,
+            sender=Node(city=self._city, agency=self._agency),
+            receiver=Node(city=self._city, agency=audience),
+            at=micros(self._clock.now()),
+            holds=eids,
+            logged=logged,
+        )
+        subject = subjects.ticket(self._city, self._agency, audience)
+        try:
+            await self._wire.send(subject, sealed_to_bytes(seal_ticket(ticket, self._key)))
+        except Unreachable:
+            log.info("no broker for a ticket; it will be asked for again", extra={"agency": audience})
+
+
+def portions(eids: Sequence[str], logged: Sequence[Logged]) -> Iterator[tuple[list[str], list[Logged]]]:
+    """What is owed, in parts that fit into a ticket each."""
+    while eids or logged:
+        words = list(logged[:MAX_LOGGED])
+        room = ROOM - sum(len(canonical.encode(one)) + 1 for one in words)
+        count = min(MAX_HOLDS, room // HOLD_SIZE)
+        yield list(eids[:count]), words
+        eids, logged = eids[count:], logged[MAX_LOGGED:]
 
 
 class Collector:
@@ -96,14 +128,14 @@ class Collector:
         *,
         directory: Directory,
         clock: Clock,
-        finish: Callable[[list[Finished]], Awaitable[None]],
+        finish: Callable[[list[Heard]], Awaitable[None]],
         linger: float = LINGER,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._linger = linger
         self._finish = finish
-        self._heard: list[Finished] = []
+        self._heard: list[Heard] = []
         self._wake = asyncio.Event()
 
     async def take(self, subject: str, data: bytes, headers: object) -> None:
@@ -116,7 +148,7 @@ class Collector:
         except XiebanError as error:
             log.warning("false ticket", extra={"subject": subject, "reason": error.reason.name})
             return
-        self._heard.extend((eid, ticket.sender.agency) for eid in ticket.holds)
+        self._heard.append(Heard(ticket, data))
         self._wake.set()
 
     async def run(self) -> None:

@@ -220,17 +220,38 @@ class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 MAX_FACTS = 32
 
 
-class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A node's signed word that it holds these statements durably. Never resent by itself: the author asks by resending."""
+LoggedKind = Literal["LODGED", "DELIVERED", "COMPLETE", "ACCEPTED", "RETURNED", "ANSWERED", "REJECTED", "WITHDRAWN"]
+
+
+class Logged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry that the gateway has put into the supervision log about the header `eid`, each kind once a header.
+
+    `index` counts from 0, `leaf` is the entry's leaf hash: the place and the content that a tree of the log has to show.
+    """
+
+    kind: LoggedKind
+    eid: Digest
+    index: Count
+    leaf: Digest
+
+
+class Ticket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A node's signed word that it holds these statements durably. Never resent by itself: the author asks by resending.
+
+    In the gateway's also `logged`, its word on the log about handoffs that the addressee sent or received; nobody else may give it, and
+    where there is none it is left out.
+    """
 
     v: Count
     sender: Node = msgspec.field(name="from")
     receiver: Node = msgspec.field(name="to")
     at: Micros
     holds: list[Digest]
+    logged: list[Logged] = []
 
 
 MAX_HOLDS = 200
+MAX_LOGGED = 64
 
 
 class State(StrEnum):

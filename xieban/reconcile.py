@@ -101,11 +101,15 @@ class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Problem(StrEnum):
-    """Why a statement is named."""
+    """Why a statement is named. The last three are about the supervision log: a promise of the gateway that its log does not keep, a
+    handoff that is not in it, a promise that another one contradicts."""
 
     MISSING = "missing"
     EXTRA = "extra"
     DIFFERENT = "different"
+    UNKEPT = "unkept"
+    UNLOGGED = "unlogged"
+    CONTRADICTED = "contradicted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A statement that is not where it should be, or not whole there. `at` is the node that lacks it, `held_by` those that do not."""
+    """A statement that is not where it should be, or not whole there. `at` is the node that lacks it, `held_by` those that do not.
+
+    `entry` and `index` (from 0) are the kind and the promised place of an entry of the supervision log, where that is what is wrong.
+    """
 
     problem: Problem
     eid: str
@@ -137,6 +144,8 @@ class Difference:
     held_by: tuple[str, ...] = ()
     flaw: Flaw = Flaw.NONE
     repairing: bool = False
+    entry: str = ""
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

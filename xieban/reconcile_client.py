@@ -13,8 +13,8 @@ import grpc.aio
 from xieban import marshal
 from xieban.calling import Caller
 from xieban.client import Profile
-from xieban.reconcile import LogDispute, Reconciliation
-from xieban.reconcile_views import dispute_from_pb, reconciliation_from_pb
+from xieban.reconcile import Difference, LogDispute, Reconciliation
+from xieban.reconcile_views import difference_from_pb, dispute_from_pb, reconciliation_from_pb
 from xieban.wire.v1 import reconcile_pb2, reconcile_pb2_grpc
 
 __all__ = ["ReconcileClient"]
@@ -47,3 +47,9 @@ class ReconcileClient(Caller):
         request = reconcile_pb2.GetReconciliationRequest()
         answer = await self._call(self._stub.GetReconciliation, request, repeatable=True)
         return tuple(dispute_from_pb(one) for one in answer.disputes), answer.views_waiting
+
+    async def broken_promises(self) -> tuple[Difference, ...]:
+        """What the gateway's tickets promised of the supervision log and its log does not show, as the node's last audit left it."""
+        request = reconcile_pb2.GetReconciliationRequest()
+        answer = await self._call(self._stub.GetReconciliation, request, repeatable=True)
+        return tuple(difference_from_pb(one) for one in answer.broken_promises)

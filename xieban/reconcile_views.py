@@ -34,7 +34,8 @@ SIDES: Final = {
 }  # fmt: skip
 PROBLEMS: Final = {
     Problem.MISSING: pb.DIFFERENCE_KIND_MISSING, Problem.EXTRA: pb.DIFFERENCE_KIND_EXTRA,
-    Problem.DIFFERENT: pb.DIFFERENCE_KIND_DIFFERENT,
+    Problem.DIFFERENT: pb.DIFFERENCE_KIND_DIFFERENT, Problem.UNKEPT: pb.DIFFERENCE_KIND_UNKEPT,
+    Problem.UNLOGGED: pb.DIFFERENCE_KIND_UNLOGGED, Problem.CONTRADICTED: pb.DIFFERENCE_KIND_CONTRADICTED,
 }  # fmt: skip
 _SIDES: Final = {value: name for name, value in SIDES.items()}
 _PROBLEMS: Final = {value: name for name, value in PROBLEMS.items()}
@@ -124,7 +125,7 @@ def difference_to_pb(value: Difference) -> pb.Difference:
     return pb.Difference(
         difference=PROBLEMS[value.problem], eid=value.eid, series=series_to_pb(value.series), kind=value.kind,
         case_id=value.case_id, signed_time=marshal.time_to_pb(value.signed_at), at=value.at, held_by=value.held_by,
-        flaw=value.flaw, repairing=value.repairing,
+        flaw=value.flaw, repairing=value.repairing, entry=value.entry, index=value.index,
     )  # fmt: skip
 
 
@@ -134,7 +135,8 @@ def difference_from_pb(value: pb.Difference) -> Difference:
         problem=_PROBLEMS.get(value.difference, Problem.DIFFERENT), eid=ids.eid(value.eid),
         series=series_from_pb(value.series), kind=value.kind, case_id=value.case_id,
         signed_at=marshal.time_from_pb(value.signed_time), at=value.at, held_by=tuple(value.held_by),
-        flaw=_flaw(value.flaw), repairing=value.repairing,
+        flaw=_flaw(value.flaw), repairing=value.repairing, entry=value.entry[:64],
+        index=value.index if value.HasField("index") else None,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from xieban.handoff import (
     MAX_CLOCKS,
     MAX_FACTS,
     MAX_HOLDS,
+    MAX_LOGGED,
     MAX_REFERENCES,
     Header,
     Receipt,
@@ -69,12 +70,13 @@ def open_receipt(
 
 
 def open_ticket(data: bytes, *, address: Address, directory: Directory) -> Ticket:
-    """A ticket as carried. Errors as for `open_header`."""
+    """A ticket as carried. Errors as for `open_header`. Nobody but the gateway gives its word on the log."""
     sealed = _open_whole(data, address=address, directory=directory)
     ticket = canonical.decode(sealed.payload, Ticket)
     ends = (ticket.sender.city, ticket.sender.agency, ticket.receiver.city, ticket.receiver.agency)
     _match(ends == (address.city, address.sender, address.city, address.receiver), "from/to")
     _match(ticket.v == HEADER_VERSION and len(ticket.holds) <= MAX_HOLDS, "holds")
+    _match(len(ticket.logged) <= (MAX_LOGGED if address.sender == Agency.GATEWAY else 0), "logged")
     return ticket
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import msgspec
 
 from services.access import Here, guard
 from services.agency import notice_servicer, outbox, reconciling, store
+from services.agency.auditing import Auditor
 from services.agency.cosigning import SERVICE as WITNESS_SERVICE
-from services.agency.cosigning import WitnessServicer, prover_at, unproven
+from services.agency.cosigning import LogAt, WitnessServicer, unproven
 from services.agency.desk import Desk
 from services.agency.dossiers import SERVICE as DOSSIER_SERVICE
 from services.agency.dossiers import DossierServicer, Puller
@@ -155,13 +157,16 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     if config.gateway:
         counterparts[Agency.GATEWAY] = channel(config.gateway, tls=config.tls, agency=Agency.GATEWAY)
         process.stack.push_async_callback(counterparts[Agency.GATEWAY].close)
+    log_at = LogAt(counterparts[Agency.GATEWAY]) if config.gateway else None
     log_views = LogViews(
         database,
         key=policy.log,
         former={key.key_id for key in log_keys(trusted.value)} - {policy.log.key_id},
         witness=witness,
-        prove=prover_at(counterparts[Agency.GATEWAY]) if config.gateway else unproven,
+        prove=log_at.prove if log_at is not None else unproven,
     )
+    grace = timedelta(minutes=config.reconcile.checked().grace)
+    auditor = Auditor(database, log=log_at, policy=policy, clock=clock, grace=grace)
     service, reconciled = reconciling.add(
         server.server,
         me=me,
@@ -175,6 +180,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         fetch=lambda entries: puller.add(entries),
         witnessed=witness.held,
         log_views=log_views.standing,
+        auditor=auditor,
         fence=lambda: fence.text,
     )
     mark = Mark(config.database.with_name(MARK))
@@ -215,13 +221,14 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         to_pull=lambda entries: puller.add(entries),
         noted=fence.noted,
     )
-    receiving, hearing, noticing = Receiving(desk, told=log_views.take), Hearing(desk), Noticing(desk)
+    receiving, noticing = Receiving(desk, told=log_views.take), Noticing(desk)
+    hearing = Hearing(desk, contradicted=auditor.contradicted)
     puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
     orders = Batcher(fence.guarded(Sending(desk, log_view=lambda: witness.view).act))
     words = Batcher(fence.guarded(noticing.act))
     consumer = subjects.consumer(token, agency)
     intake = Intake(receiving=receiving, hearing=hearing, noticing=noticing, max_deliver=consumer.max_deliver)
-    collector = Collector(directory=directory, clock=clock, finish=hearing.finish, linger=linger)
+    collector = Collector(directory=directory, clock=clock, finish=hearing.take, linger=linger)
 
     await bus.subscribe([subjects.ticket(token, "*", agency)], collector.take)
     for name in peers:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from services.agency import outbox, store
+from services.agency import outbox, promises, store
 from services.agency.desk import Arrival, Desk
+from services.agency.promises import Promise
 from services.agency.receiving import digest_of
 from services.agency.repeats import reopened
 from services.agency.work import Work
 from services.chassis import faults
 from services.chassis.database import Transaction
 from services.relay import Parcel
-from services.tickets import Finished
+from services.tickets import Heard, finished
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import Receipt
 from xieban.marshal import micros
@@ -24,8 +25,10 @@ from xieban.subjects import parse
 class Hearing:
     """The desk's ear for receipts and tickets."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, contradicted: Callable[[Sequence[Promise]], None]) -> None:
+        """`contradicted` is given promises of the gateway that contradict others, once they are durable."""
         self._desk = desk
+        self._contradicted = contradicted
 
     async def hear(self, arrivals: Sequence[Arrival]) -> None:
         """Take receipts about what we sent, then tell their author that we hold them."""
@@ -79,10 +82,18 @@ class Hearing:
         row = (digest_of(arrival.data), arrival.subject, error.reason.name, micros(self._desk.clock.now()))
         await self._desk.database.write(lambda tx: tx.many(*store.refused_insert([row])))
 
-    async def finish(self, rows: Sequence[Finished]) -> None:
-        """Outbox rows whose audience has given its word in a ticket."""
-        await self._desk.database.write(lambda tx: tx.many(*outbox.finish(rows)))
+    async def take(self, tickets: Sequence[Heard]) -> None:
+        """Finish outbox rows whose audience has given its word, and keep what the gateway promises of its log."""
+        rows, at = finished(tickets), micros(self._desk.clock.now())
+
+        def keep(tx: Transaction) -> list[Promise]:
+            tx.many(*outbox.finish(rows))
+            return promises.keep(tx, tickets, at=at)
+
+        contradicting = await self._desk.database.write(keep)
         self._desk.finished(rows)
+        if contradicting:
+            self._contradicted(contradicting)
 
 
 def _open(arrival: Arrival, directory: Directory) -> tuple[Sealed, Receipt]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import grpc.aio
 
+from services.agency.auditing import Auditor
 from services.agency.fence import Fence
 from services.agency.holdings import AgencyHoldings
 from services.agency.mending import Mending
@@ -71,6 +72,7 @@ def add(
     fetch: Callable[[Sequence[Entry]], None],
     witnessed: Callable[[], Awaitable[bytes]],
     log_views: Callable[[], Awaitable[tuple[list[LogDispute], int]]],
+    auditor: Auditor,
     fence: Callable[[], str] = lambda: "",
 ) -> tuple[str, Reconciling]:
     """Serve ReconcileService; its name, and the parts."""
@@ -83,6 +85,7 @@ def add(
         inventory=inventory,
         directory=directory,
         grace=timedelta(minutes=settings.checked().grace),
+        audit=auditor.run,
     )
     mending = Mending(database, agency=me.agency, counterparts=counterparts, parcels=parcels, carry=carry, fetch=fetch)
     run = Run(comparer, mend=mending.mend)
@@ -97,6 +100,7 @@ def add(
         send_again=mending.send_again,
         witnessed=witnessed,
         log_views=log_views,
+        broken_promises=auditor.standing,
         fence=fence,
     )
     reconcile_pb2_grpc.add_ReconcileServiceServicer_to_server(servicer, server)

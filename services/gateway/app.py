@@ -190,7 +190,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     committed = Bell()
     relay = Relay(bus=bus, clock=clock)
     post = Post(database, relay=relay, city=place.token, committed=committed)
-    collector = Collector(directory=directory, clock=clock, finish=post.finished, linger=linger)
+    collector = Collector(directory=directory, clock=clock, finish=post.heard, linger=linger)
     ingest = Ingest(
         database,
         directory=directory,

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from services.chassis import faults, telemetry
 from services.chassis.bus import Incoming, Verdict
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
+from services.gateway import promises
 from services.gateway.clocks import DEFAULT
 from services.gateway.follow import Follower
 from services.gateway.log import OF_HANDOFFS, Note, append, size, told
@@ -28,7 +30,7 @@ from xieban import ids, subjects
 from xieban.agency import office
 from xieban.approval import Officers
 from xieban.errors import Reason, XiebanError, failure
-from xieban.handoff import Header, Receipt
+from xieban.handoff import Header, Logged, Receipt
 from xieban.marshal import micros, sealed_from_bytes
 from xieban.notice import Reply
 from xieban.procedure import table
@@ -38,6 +40,12 @@ from xieban.statement import open_header, open_notice, open_receipt, open_reply
 logger = logging.getLogger(__name__)
 
 LATEST = 4_102_444_800_000_000  # the year 2100, in microseconds
+
+
+class Owe(Protocol):
+    """Notes what an agency is to be told in a ticket: which of its statements are held, and its handoffs' entries of the log."""
+
+    def __call__(self, audience: str, eids: Iterable[str], logged: Iterable[Logged] = ()) -> None: ...
 
 
 @dataclass(slots=True)
@@ -63,7 +71,7 @@ class Ingest:
         *,
         directory: Directory,
         clock: Clock,
-        owe: Callable[[str, list[str]], None],
+        owe: Owe,
         officers: Officers,
         follower: Follower | None = None,
         desk: Desk | None = None,
@@ -93,7 +101,7 @@ class Ingest:
         read = self._read(messages, index=await self._database.read(size))
         if read.ended:
             await self._reopen(read)
-        notes = await self._database.write(lambda transaction: self._take(transaction, read))
+        notes, promised = await self._database.write(lambda transaction: self._take(transaction, read))
         faults.point("G2")
         self._last = self._clock.ticks()
         if any(note.kind == "NOTICE" for note in notes):
@@ -101,16 +109,18 @@ class Ingest:
         held: dict[str, list[str]] = defaultdict(list)
         for statement in read.statements.values():
             held[statement.agency].append(statement.eid)
-        for author, eids in held.items():
-            self._owe(author, eids)
+        for agency in {**held, **promised}:
+            self._owe(agency, held.get(agency, ()), promised.get(agency, ()))
         return read.verdicts
 
-    def _take(self, transaction: Transaction, read: _Batch) -> list[Note]:
+    def _take(self, transaction: Transaction, read: _Batch) -> tuple[list[Note], dict[str, list[Logged]]]:
         now = micros(self._clock.now())
-        notes = _record(Store(transaction), read, self._follower, self._desk, now=now)
+        before = size(transaction)
+        notes, known = _record(Store(transaction), read, self._follower, self._desk, now=now)
         append(transaction, notes, at=now)
+        promised = promises.made(transaction, after=before, again=_repeated(read, known))
         faults.point("G1")
-        return notes
+        return notes, promised
 
     def _read(self, messages: Sequence[Incoming], *, index: int) -> _Batch:
         """What can be trusted. Keys are judged at `index`: what is taken now is logged there or later."""
@@ -180,8 +190,19 @@ class Ingest:
         )  # fmt: skip
 
 
-def _record(store: Store, batch: _Batch, follower: Follower, desk: Desk | None, *, now: int) -> list[Note]:
-    """Gather what is new of the batch, and everything that follows from it; return what is to be logged."""
+def _repeated(batch: _Batch, known: Collection[str]) -> set[tuple[str, str]]:
+    """(author, header) of the statements that were held before: who repeats himself has not heard our word."""
+    found: set[tuple[str, str]] = set()
+    for eid in known:
+        author = batch.statements[eid].agency
+        found |= {(author, eid)} if eid in batch.handoffs else {(author, fact.of) for fact in batch.facts.get(eid, ())}
+    return found
+
+
+def _record(
+    store: Store, batch: _Batch, follower: Follower, desk: Desk | None, *, now: int
+) -> tuple[list[Note], frozenset[str]]:
+    """Gather what is new of the batch, and everything that follows from it; return what is to be logged, and what was known."""
     known = store.known(
         eids=batch.statements.keys(),
         ids={statement.id for statement in batch.statements.values()},
@@ -214,7 +235,8 @@ def _record(store: Store, batch: _Batch, follower: Follower, desk: Desk | None, 
     here = known.cases | {handoff.eid: handoff.case_id for handoff in handoffs}
     cases = {handoff.case_id for handoff in handoffs} | {here[fact.of] for fact in facts if fact.of in here}
     notes += _unlogged(store, follower.follow(store, cases, handoffs, facts, now=now))
-    return notes + (desk.replies(store.transaction, replies, now=now) if desk is not None else [])
+    notes += desk.replies(store.transaction, replies, now=now) if desk is not None else []
+    return notes, known.eids
 
 
 def _unlogged(store: Store, notes: list[Note]) -> list[Note]:

@@ -12,7 +12,7 @@ from functools import partial
 from services.chassis.bell import Bell
 from services.chassis.database import Database, Row, Transaction
 from services.relay import Parcel, Relay
-from services.tickets import Finished
+from services.tickets import Finished, Heard, finished
 from xieban import subjects
 
 PAGE = 500
@@ -82,8 +82,9 @@ class Post:
             trace="",
         )
 
-    async def finished(self, rows: Sequence[Finished]) -> None:
+    async def heard(self, tickets: Sequence[Heard]) -> None:
         """Tickets have come: nothing of this is published any more."""
+        rows = finished(tickets)
         await self._database.write(partial(finish, rows=rows))
         self._relay.finished(rows)
         self._committed.ring()

@@ -47,6 +47,8 @@ GRACE: Final = timedelta(minutes=15)
 MOST: Final = 10_000
 """Suspicions that one run asks about; a node that lost more than that has lost its database."""
 Copies = dict[tuple[str, Side], Standing]
+Audit = Callable[[], Awaitable[tuple[list[Difference], str]]]
+"""Asks the gateway whether its log keeps what it promised: what it does not, and the number of the reason why it could not be asked."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Comparer:
         inventory: Inventory,
         directory: Directory,
         grace: timedelta = GRACE,
+        audit: Audit | None = None,
     ) -> None:
         self._city = city
         self._me = str(agency)
@@ -76,6 +79,7 @@ class Comparer:
         self._inventory = inventory
         self._directory = directory
         self._grace = grace // timedelta(microseconds=1)
+        self._audit = audit
 
     async def run(self, *, since: int = 0) -> Reconciliation:
         """Errors: none of a counterpart; one that cannot be asked is named with the number of the reason."""
@@ -90,15 +94,28 @@ class Comparer:
         suspects = dict(sorted(found.suspects.items())[:MOST])
         gone = {one.counterpart for one in found.compared if one.trouble}
         differences, in_flight = await self._named(suspects, gone=gone, now=window.until)
+        differences += await self._audited(window, found)
         return Reconciliation(
             node=self._me,
             until=window.until,
             pairs=tuple(sorted(found.compared, key=lambda one: one.counterpart)),
-            differences=tuple(sorted(differences, key=lambda one: (one.signed_at, one.eid, one.at))),
+            differences=tuple(sorted(differences, key=lambda one: (one.signed_at, one.eid, one.at, one.entry))),
             left_out=left_out,
             in_flight=in_flight,
             elapsed_ms=int((clock.ticks() - begin) * 1000),
         )
+
+    async def _audited(self, window: Window, found: _Found) -> list[Difference]:
+        """What the gateway's log does not keep, also of headers that never came here; if it could not be asked, that is its trouble."""
+        if self._audit is None:
+            return []
+        broken, trouble = await self._audit()
+        if trouble:
+            found.compared = [
+                replace(one, trouble=one.trouble or trouble) if one.counterpart == Agency.GATEWAY else one
+                for one in found.compared
+            ]
+        return [one for one in broken if not one.signed_at or one.signed_at >= window.since]
 
     async def _compare(self, counterpart: Counterpart, window: Window, found: _Found) -> None:
         try:

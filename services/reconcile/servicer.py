@@ -21,6 +21,7 @@ from xieban.handoff import LATEST, Node
 from xieban.marshal import micros, sealed_to_bytes
 from xieban.reconcile import (
     SUMMARY_VERSION,
+    Difference,
     LogDispute,
     Series,
     SeriesSum,
@@ -34,6 +35,7 @@ from xieban.reconcile import (
 from xieban.reconcile_views import (
     MOST_DIFFERENCES,
     branch_to_pb,
+    difference_to_pb,
     dispute_to_pb,
     eids_of,
     prefix_of,
@@ -62,7 +64,8 @@ class Speaker(Protocol):
 
 
 class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
-    """One node's. `send_again` opens outbox rows of ours for an agency; `witnessed`, `log_views` and `fence` tell how the node stands."""
+    """One node's. `send_again` opens outbox rows of ours for an agency; `witnessed`, `log_views`, `broken_promises` and `fence` tell how
+    the node stands."""
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         send_again: Callable[[str, Sequence[str]], Awaitable[int]],
         witnessed: Callable[[], Awaitable[bytes]] | None = None,
         log_views: Callable[[], Awaitable[tuple[list[LogDispute], int]]] | None = None,
+        broken_promises: Callable[[], Awaitable[list[Difference]]] | None = None,
         fence: Callable[[], str] = lambda: "",
     ) -> None:
         self._city = city
@@ -89,6 +93,7 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         self._send_again = send_again
         self._witnessed = witnessed
         self._log_views = log_views
+        self._broken_promises = broken_promises
         self._fence = fence
 
     async def Summarize(self, request: pb.SummarizeRequest, context: Context) -> pb.SummarizeResponse:
@@ -159,12 +164,14 @@ class ReconcileServicer(reconcile_pb2_grpc.ReconcileServiceServicer):
         last = self._run.last
         shown = reconciliation_to_pb(last) if last is not None else None
         disputes, waiting = await self._log_views() if self._log_views is not None else ([], 0)
+        broken = await self._broken_promises() if self._broken_promises is not None else []
         return pb.GetReconciliationResponse(
             last=shown,
             fence=self._fence(),
             incarnation=self._speaker.inc,
             disputes=[dispute_to_pb(one) for one in disputes[:MOST_DIFFERENCES]],
             views_waiting=waiting,
+            broken_promises=[difference_to_pb(one) for one in broken[:MOST_DIFFERENCES]],
         )
 
     async def GetWitnessed(self, request: pb.GetWitnessedRequest, context: Context) -> pb.GetWitnessedResponse:

@@ -88,6 +88,7 @@ STATEMENTS: tuple[tuple[StatementType, SealKey, Any, Callable[..., object]], ...
     ("header", samples.POLICE_KEY, _header(), partial(statement.open_header, address=samples.HANDOFF)),
     ("receipt", samples.PROCURATORATE_KEY, samples.receipt(), partial(statement.open_receipt, address=samples.RECEIPT)),
     ("ticket", samples.PROCURATORATE_KEY, samples.ticket(), partial(statement.open_ticket, address=samples.TICKET)),
+    ("ticket", samples.GATEWAY_KEY, samples.promise(), partial(statement.open_ticket, address=samples.PROMISE)),
     ("notice", samples.GATEWAY_KEY, samples.notice(), partial(statement.open_notice, address=samples.NOTICE)),
     ("reply", samples.POLICE_KEY, samples.reply(), partial(statement.open_reply, address=samples.REPLY)),
     ("summary", samples.PROCURATORATE_KEY, _summary(), _SUMMARIES),

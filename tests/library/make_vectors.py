@@ -53,6 +53,11 @@ def vectors() -> dict[str, Any]:
     ]
     receipt = seal_receipt(samples.receipt(facts=facts), procuratorate)
     ticket = seal_ticket(samples.ticket(holds=[first.eid, receipt.eid]), procuratorate)
+    words = [
+        samples.logged(eid=first.eid),
+        samples.logged(eid=first.eid, kind="DELIVERED", index=20_853, leaf="56" * 32),
+    ]
+    promise = seal_ticket(samples.promise(holds=[first.eid], logged=words), gateway)
     notice = seal_notice(samples.notice(occasion=Occasion.ISSUED, rung="", demand=samples.demand()), gateway)
     explanation = samples.reply(
         id="0246813579abcdef02468135",
@@ -72,6 +77,7 @@ def vectors() -> dict[str, Any]:
             _statement("third header, tells of the log", seal_header(third, police), police),
             _statement("receipt with a defect and an answer", receipt, procuratorate),
             _statement("ticket", ticket, procuratorate),
+            _statement("ticket with the gateway's word on the log", promise, gateway),
             _statement("warning of a limit", seal_notice(samples.notice(), gateway), gateway),
             _statement("notice of a supervision", notice, gateway),
             _statement("signature for it", seal_reply(samples.reply(of=notice.eid), police), police),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xieban.agency import Agency
-from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, LogView, Node, Party, Receipt, Ticket
+from xieban.handoff import Act, CaseRef, Commitment, Fact, Header, Lane, Logged, LogView, Node, Party, Receipt, Ticket
 from xieban.keys import algorithm
 from xieban.notice import SCOPE, Basis, Demand, Notice, Occasion, Reply
 from xieban.seal import Directory, SealKey, entry
@@ -34,6 +34,7 @@ NOTICES = Directory(
 HANDOFF = Address(city=CITY, what="handoff", sender="police", receiver="procuratorate")
 RECEIPT = Address(city=CITY, what="receipt", sender="procuratorate", receiver="police")
 TICKET = Address(city=CITY, what="ticket", sender="procuratorate", receiver="police")
+PROMISE = Address(city=CITY, what="ticket", sender="gateway", receiver="police")
 NOTICE = Address(city=CITY, what="notice", sender="gateway", receiver="police")
 REPLY = Address(city=CITY, what="reply", sender="police", receiver="gateway")
 
@@ -91,6 +92,16 @@ def ticket(**changes: Any) -> Ticket:
         "holds": ["ef" * 32],
     }
     return Ticket(**{**values, **changes})
+
+
+def logged(**changes: Any) -> Logged:
+    """The gateway's word on an entry of the log."""
+    return Logged(**{"kind": "LODGED", "eid": "ef" * 32, "index": 20_851, "leaf": "34" * 32, **changes})
+
+
+def promise(**changes: Any) -> Ticket:
+    """A sound ticket of the gateway to the police, with its word on the log."""
+    return ticket(**{"sender": Node(city=CITY, agency="gateway"), "logged": [logged()], **changes})
 
 
 def notice(**changes: Any) -> Notice:

@@ -10,20 +10,25 @@ import pytest
 from tests.library.samples import (
     CITY,
     DIRECTORY,
+    GATEWAY_KEY,
     HANDOFF,
+    NOTICES,
     POLICE_KEY,
     PROCURATORATE_KEY,
+    PROMISE,
     RECEIPT,
     STRANGER_KEY,
     TICKET,
     header,
     log_view,
+    logged,
+    promise,
     receipt,
     ticket,
 )
 from xieban import canonical
 from xieban.errors import Reason, TooLarge, XiebanError
-from xieban.handoff import Act, CaseRef, Commitment, Fact, Lane, Node, Party
+from xieban.handoff import Act, CaseRef, Commitment, Fact, Lane, Logged, Node, Party
 from xieban.marshal import sealed_to_bytes
 from xieban.seal import Sealed, SealKey
 from xieban.statement import open_header, open_receipt, open_ticket, seal_header, seal_receipt, seal_ticket
@@ -41,7 +46,8 @@ def dishonest(what: Any, value: object, key: SealKey) -> Sealed:
 
 def opened(sealed: Sealed, address: Address) -> object:
     opener: Any = {"handoff": open_header, "receipt": open_receipt, "ticket": open_ticket}[address.what]
-    return opener(sealed_to_bytes(sealed), address=address, directory=DIRECTORY)
+    directory = NOTICES if address.sender == "gateway" else DIRECTORY
+    return opener(sealed_to_bytes(sealed), address=address, directory=directory)
 
 
 def refused(sealed: Sealed, address: Address) -> Reason:
@@ -58,6 +64,7 @@ def test_what_is_sealed_is_opened_as_it_was() -> None:
     answer = seal_receipt(receipt(), PROCURATORATE_KEY)
     assert opened(answer, RECEIPT) == (answer, receipt())
     assert opened(seal_ticket(ticket(), PROCURATORATE_KEY), TICKET) == ticket()
+    assert opened(seal_ticket(promise(), GATEWAY_KEY), PROMISE) == promise()
 
 
 def test_a_header_without_a_view_of_the_log_is_spelled_as_before_there_were_any() -> None:
@@ -158,6 +165,40 @@ def test_a_receipt_that_is_not_what_it_says_is_refused(changes: dict[str, Any]) 
 )
 def test_a_ticket_that_is_not_what_it_says_is_refused(changes: dict[str, Any]) -> None:
     assert refused(dishonest("ticket", ticket(**changes), PROCURATORATE_KEY), TICKET) in NOT_TAKEN
+
+
+def test_a_ticket_without_a_word_on_the_log_is_spelled_as_before_there_were_any() -> None:
+    assert b"logged" not in canonical.encode(ticket())
+    spelled_out = canonical.encode(ticket()).replace(b'"to"', b'"logged":[],"to"')
+    assert refused(PROCURATORATE_KEY.seal("ticket", spelled_out), TICKET) is Reason.PAYLOAD_NOT_CANONICAL
+
+
+def test_nobody_but_the_gateway_gives_its_word_on_the_log() -> None:
+    taken = ticket(logged=[logged()])
+    assert refused(dishonest("ticket", taken, PROCURATORATE_KEY), TICKET) is Reason.FIELD_INVALID
+    assert refused(dishonest("ticket", promise(), POLICE_KEY), PROMISE) is Reason.KEY_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([logged()] * 65, id="more than a ticket holds"),
+        pytest.param([logged()] * 100, id="more than a payload holds"),
+        pytest.param([logged(kind="OVERDUE")], id="an entry of which a header has many"),
+        pytest.param([logged(index=-1)], id="a place before the first"),
+        pytest.param([logged(index=2**53)], id="a place beyond every number"),
+        pytest.param([logged(leaf="34" * 31)], id="a leaf of another length"),
+        pytest.param([logged(eid="张三")], id="a name"),
+    ],
+)
+def test_a_word_on_the_log_that_is_not_what_it_says_is_refused(words: list[Logged]) -> None:
+    sealed = dishonest("ticket", promise(logged=words), GATEWAY_KEY)
+    assert refused(sealed, PROMISE) in (*NOT_TAKEN, Reason.MESSAGE_TOO_LARGE)
+
+
+def test_the_fullest_ticket_fits() -> None:
+    full = promise(holds=["ef" * 32] * 48, logged=[logged(kind="DELIVERED", index=2**53 - 1)] * 64)
+    assert opened(seal_ticket(full, GATEWAY_KEY), PROMISE) == full
 
 
 def test_a_statement_over_the_limit_is_not_sealed() -> None:

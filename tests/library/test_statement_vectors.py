@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from tests.library.make_vectors import vectors
-from tests.library.samples import DIRECTORY, HANDOFF, NOTICE, NOTICES, POLICE_KEY, RECEIPT, REPLY, TICKET
+from tests.library.samples import DIRECTORY, HANDOFF, NOTICE, NOTICES, POLICE_KEY, PROMISE, RECEIPT, REPLY, TICKET
 from xieban import canonical, dossier
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
@@ -71,8 +71,12 @@ def test_the_library_opens_a_statement(row: dict[str, Any]) -> None:
     elif row["type"] == "reply":
         sealed, value = open_reply(data, address=REPLY, directory=NOTICES)
         assert sealed.eid == row["eid"]
+    elif KEYS[row["signer"]]["agency"] == "gateway":
+        value = open_ticket(data, address=PROMISE, directory=NOTICES)
+        assert value.logged
     else:
         value = open_ticket(data, address=TICKET, directory=DIRECTORY)
+        assert not value.logged
     assert canonical.encode(value).decode() == row["payload"]
 
 

@@ -12,6 +12,7 @@ import typer
 from xieban.agency import Agency
 from xieban.cli.calls import AsJson, ProfileFolder, named
 from xieban.cli.printing import as_json, fields, table
+from xieban.cli.reconcile import PROBLEMS, entry_place
 from xieban.cli.speaking import node_name
 from xieban.errors import Reason, XiebanError, failure
 
@@ -47,16 +48,20 @@ def verify_command(
 
 @log_app.command("status")
 def status_command(profile: ProfileFolder = None, json: AsJson = False) -> None:
-    """监督日志的大小和树根，哪些见证方何时联署，是否足数；用机关的接口配置时，还有本节点所见与日志是否一致。"""
+    """监督日志的大小和树根，哪些见证方何时联署，是否足数；用机关的接口配置时，还有本节点所见、网关的承诺与日志是否一致。"""
     import asyncio
 
     newest, witnessed = asyncio.run(_checkpoints(named(profile)))
-    disputes, waiting = asyncio.run(_disputes(named(profile)))
+    disputes, waiting, broken = asyncio.run(_disputes(named(profile)))
     told = _told(newest)
     quorum = witnessed is not None and _told(witnessed)["size"] == told["size"]
     if json:
         shown = {**told, "quorum": quorum, "witnessed_size": _told(witnessed)["size"] if witnessed else None}
-        as_json({"log": shown, "disputes": disputes, "views_waiting": waiting})
+        promises = [
+            {"problem": one.problem, "eid": one.eid, "entry": one.entry, "index": one.index, "case_id": one.case_id}
+            for one in broken
+        ]
+        as_json({"log": shown, "disputes": disputes, "views_waiting": waiting, "broken_promises": promises})
         return
     fields(
         [
@@ -72,6 +77,7 @@ def status_command(profile: ProfileFolder = None, json: AsJson = False) -> None:
         typer.echo()
         table(("见证方", "联署时间"), [(one["name"], one["at"]) for one in told["witnesses"]])
     _show_disputes(disputes, waiting)
+    _show_broken(broken)
 
 
 @log_app.command("proof")
@@ -109,16 +115,17 @@ async def _checkpoints(folder: Path) -> tuple[bytes, bytes | None]:
         return await log.checkpoint(witnessed=False), witnessed
 
 
-async def _disputes(folder: Path) -> tuple[tuple[Any, ...], int]:
-    """What an agency's own node has heard of the log that does not fit, and how much it has not settled; nothing from the gateway."""
+async def _disputes(folder: Path) -> tuple[tuple[Any, ...], int, tuple[Any, ...]]:
+    """What an agency's own node has heard of the log that does not fit, how much it has not settled, and which promises of the gateway
+    its last audit found broken; nothing from the gateway."""
     from xieban.client import Profile
     from xieban.reconcile_client import ReconcileClient
 
     profile = Profile.load(folder)
     if profile == profile.at_gateway():
-        return (), 0
+        return (), 0, ()
     async with ReconcileClient.open(profile) as node:
-        return await node.disputes()
+        return (*await node.disputes(), await node.broken_promises())
 
 
 def _show_disputes(disputes: tuple[Any, ...], waiting: int) -> None:
@@ -143,6 +150,16 @@ def _show_disputes(disputes: tuple[Any, ...], waiting: int) -> None:
             )
             for one in disputes
         ],
+    )
+
+
+def _show_broken(broken: tuple[Any, ...]) -> None:
+    if not broken:
+        return
+    typer.echo("\n监督日志与网关签名的承诺不符；网关的回执票据已留存。立即报告政法委。")
+    table(
+        ("说明", "登记", "报文", "案件编号"),
+        [(PROBLEMS[one.problem], entry_place(one), one.eid, one.case_id or "—") for one in broken],
     )
 
 

@@ -18,7 +18,10 @@ from xieban.notice import OCCASION_NAMES
 from xieban.reconcile import Problem
 
 WHATS = {"handoff": "流转", "receipt": "回执", "notice": "通知", "reply": "督办回复"}
-PROBLEMS = {Problem.MISSING: "缺失", Problem.EXTRA: "原件缺失", Problem.DIFFERENT: "不完整"}
+PROBLEMS = {
+    Problem.MISSING: "缺失", Problem.EXTRA: "原件缺失", Problem.DIFFERENT: "不完整", Problem.UNKEPT: "承诺未兑现",
+    Problem.UNLOGGED: "未入日志", Problem.CONTRADICTED: "承诺互相矛盾",
+}  # fmt: skip
 FLAWS = {"": "", "bytes": "存储的内容与签名不符", "effect": "报文所载事项没有相应记录"}
 AGREED, DIFFERENCES, UNASKED = 0, 1, 2
 
@@ -29,7 +32,7 @@ def reconcile_command(
     profile: ProfileFolder = None,
     json: AsJson = False,
 ) -> None:
-    """对账：与各对方节点逐份核对报文，指明缺失的是哪一份、缺在何处。
+    """对账：与各对方节点逐份核对报文，指明缺失的是哪一份、缺在何处；机关节点并核对网关对监督日志的承诺。
 
     退出码：0 全部一致；1 有差异；2 有节点无法询问。
     """
@@ -80,7 +83,7 @@ def _show(found: Any) -> None:
         ("问题", "报文", "种类", "环节", "发送方", "接收方", "案件编号", "问题节点", "完整保存于", "处置"),
         [
             (
-                PROBLEMS[one.problem] + (f"（{FLAWS[one.flaw]}）" if one.flaw else ""),
+                PROBLEMS[one.problem] + _detail(one),
                 one.eid[:12],
                 WHATS[one.series.what],
                 _kind(one),
@@ -98,6 +101,17 @@ def _show(found: Any) -> None:
         typer.echo(f"还有 {found.left_out} 份未列出。")
 
 
+def _detail(one: Any) -> str:
+    if one.entry:
+        return f"（{entry_place(one)}）"
+    return f"（{FLAWS[one.flaw]}）" if one.flaw else ""
+
+
+def entry_place(one: Any) -> str:
+    """The entry of the log that a difference is about, and its promised index."""
+    return f"{one.entry}，日志序号 {one.index}" if one.index is not None else str(one.entry)
+
+
 def _unasked(number: str) -> str:
     named = next((reason.value.happened for reason in Reason if reason.number == number), "")
     return f"没有核对：{named}（{number}）"
@@ -105,7 +119,7 @@ def _unasked(number: str) -> str:
 
 def _kind(one: Any) -> str:
     if one.series.what == "handoff":
-        return kind_name(one.kind)
+        return kind_name(one.kind) if one.kind else "—"
     if one.series.what == "receipt":
         return "、".join(FACTS.get(kind, kind) for kind in one.kind.split(","))
     names = {str(occasion): name for occasion, name in OCCASION_NAMES.items()}
@@ -113,7 +127,7 @@ def _kind(one: Any) -> str:
 
 
 def _node(name: str) -> str:
-    return node_name(Agency(name)) if name in set(Agency) else name
+    return node_name(Agency(name)) if name in set(Agency) else name or "—"
 
 
 def _plain(found: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the gateway told an agency and what the agency replied; and the checkpoints it cosigned or refused as a witness."""
+"""What the gateway told an agency and promised it of the log, what the agency replied, and the checkpoints it cosigned or refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections import defaultdict
 
 from services.admin.fsck.basis import Basis
 from services.admin.fsck.report import Book
+from services.agency.promises import PROVEN, Promise, promise_of, promised
 from services.agency.witness import note_of
 from xieban import canonical
 from xieban.agency import Agency
 from xieban.errors import XiebanError
 from xieban.handoff import Header, LogView
 from xieban.marshal import stored_payload
-from xieban.statement import open_notice, open_reply
+from xieban.statement import open_notice, open_reply, open_ticket
 from xieban.subjects import Address
 from xieban.trust import log_name
 
@@ -45,6 +46,31 @@ def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
         for supervision in steps:
             book.find("matter", supervision, "缺少这件督办")
     _seen(connection, basis, book)
+    _promised(connection, basis, book)
+
+
+def _promised(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
+    """Every promise stands in the ticket it names, and every word of a ticket among the promises."""
+    address = Address(basis.city, "ticket", Agency.GATEWAY, basis.agency)
+    words: dict[int, set[Promise]] = {}
+    with book.reading("ticket"):
+        for row in connection.execute("SELECT * FROM ticket NOT INDEXED"):
+            with book.reading("ticket", row["number"]):
+                ticket = open_ticket(row["sealed"], address=address, directory=basis.directory)
+                book.expect(ticket.at == row["promised_at"], "ticket", row["number"], "列 promised_at 与签名的凭据不符")
+                words[row["number"]] = {promised(word) for word in ticket.logged}
+                book.count("ticket")
+    kept: set[Promise] = set()
+    with book.reading("promise"):
+        for row in connection.execute("SELECT * FROM promise NOT INDEXED"):
+            with book.reading("promise", row["eid"]):
+                one = promise_of(row)
+                right = row["ticket"] == PROVEN or one in words.get(row["ticket"], ())
+                book.expect(right, "promise", row["eid"], "与签名的凭据不符")
+                kept.add(one)
+                book.count("promise")
+    for number, told in words.items():
+        book.expect(told <= kept, "promise", number, "缺少凭据所载的承诺")
 
 
 def _seen(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:

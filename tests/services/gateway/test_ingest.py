@@ -111,17 +111,15 @@ async def test_the_same_statement_twice_in_one_batch_is_one_statement(gateway: G
     assert await gateway.kinds() == ["LODGED"]
 
 
-async def test_tickets_name_what_is_held_of_each_author_and_hold_at_most_two_hundred(gateway: Gateway) -> None:
+async def test_tickets_name_what_is_held_of_each_author_once(gateway: Gateway) -> None:
     for number in range(205):
         gateway.script.send(f"A62{number:05}", "arrest_request", POLICE, PP, "2026-01-05 09:00")
     eid = gateway.script.send("A6299999", "judgment_service", COURT, PP, "2026-01-05 09:00")
     await gateway.take()
     tickets = gateway.tickets()
-    assert sorted((ticket.receiver.agency, len(ticket.holds)) for ticket in tickets) == [
-        (COURT, 1),
-        (POLICE, 5),
-        (POLICE, 200),
-    ]
+    held = [(ticket.receiver.agency, eid) for ticket in tickets for eid in ticket.holds]
+    assert Counter(agency for agency, _ in held) == {COURT: 1, POLICE: 205}
+    assert len(set(held)) == len(held)
     assert next(ticket.holds for ticket in tickets if ticket.receiver.agency == COURT) == [eid]
 
 
@@ -177,7 +175,7 @@ async def test_what_cannot_be_trusted_is_refused_once_without_its_content(gatewa
     assert sorted(entry.detail for entry in log if entry.kind == "REFUSED") == expected
     row = (await gateway.rows("SELECT * FROM refused"))[0]
     assert list(row.keys()) == ["digest", "subject", "number", "refused_at"]
-    assert [ticket.holds for ticket in gateway.tickets()] == [[sealed.eid]]
+    assert [ticket.holds for ticket in gateway.tickets() if ticket.receiver.agency == POLICE] == [[sealed.eid]]
 
 
 async def test_a_good_neighbour_is_taken_from_a_batch_with_a_bad_message(gateway: Gateway) -> None:

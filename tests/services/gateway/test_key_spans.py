@@ -25,7 +25,7 @@ async def test_a_key_is_taken_until_the_log_has_reached_its_end_and_refused_from
         gateway.database,
         directory=directory,
         clock=gateway.clock,
-        owe=lambda author, eids: owed.extend(eids),
+        owe=lambda audience, eids, logged=(): owed.extend(eids),
         officers=gateway.script.officers,
     )
     for case in ("A6201", "A6202"):

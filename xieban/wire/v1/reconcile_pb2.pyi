@@ -60,6 +60,12 @@ class _DifferenceKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Differe
     """Others hold it, its author does not."""
     DIFFERENCE_KIND_DIFFERENT: _DifferenceKind.ValueType  # 3
     """It is there but not whole."""
+    DIFFERENCE_KIND_UNKEPT: _DifferenceKind.ValueType  # 4
+    """A ticket of the gateway promised an entry of the supervision log that is not there."""
+    DIFFERENCE_KIND_UNLOGGED: _DifferenceKind.ValueType  # 5
+    """A handoff that should be in the supervision log is not."""
+    DIFFERENCE_KIND_CONTRADICTED: _DifferenceKind.ValueType  # 6
+    """Tickets of the gateway promised two things of the log that cannot both be true."""
 
 class DifferenceKind(_DifferenceKind, metaclass=_DifferenceKindEnumTypeWrapper):
     """Why a statement is named."""
@@ -71,6 +77,12 @@ DIFFERENCE_KIND_EXTRA: DifferenceKind.ValueType  # 2
 """Others hold it, its author does not."""
 DIFFERENCE_KIND_DIFFERENT: DifferenceKind.ValueType  # 3
 """It is there but not whole."""
+DIFFERENCE_KIND_UNKEPT: DifferenceKind.ValueType  # 4
+"""A ticket of the gateway promised an entry of the supervision log that is not there."""
+DIFFERENCE_KIND_UNLOGGED: DifferenceKind.ValueType  # 5
+"""A handoff that should be in the supervision log is not."""
+DIFFERENCE_KIND_CONTRADICTED: DifferenceKind.ValueType  # 6
+"""Tickets of the gateway promised two things of the log that cannot both be true."""
 
 @typing.final
 class Series(message.Message):
@@ -507,6 +519,8 @@ class Difference(message.Message):
     HELD_BY_FIELD_NUMBER: builtins.int
     FLAW_FIELD_NUMBER: builtins.int
     REPAIRING_FIELD_NUMBER: builtins.int
+    ENTRY_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
     difference: DifferenceKind.ValueType
     eid: builtins.str
     kind: builtins.str
@@ -517,6 +531,9 @@ class Difference(message.Message):
     """For one that is not whole: bytes or effect."""
     repairing: builtins.bool
     """The repair was begun."""
+    entry: builtins.str
+    """Of the supervision log: the kind of the entry, and its promised index from 0."""
+    index: builtins.int
     @builtins.property
     def series(self) -> Series: ...
     @builtins.property
@@ -538,12 +555,16 @@ class Difference(message.Message):
         held_by: abc.Iterable[builtins.str] | None = ...,
         flaw: builtins.str = ...,
         repairing: builtins.bool = ...,
+        entry: builtins.str = ...,
+        index: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["series", b"series", "signed_time", b"signed_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_index", b"_index", "index", b"index", "series", b"series", "signed_time", b"signed_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["at", b"at", "case_id", b"case_id", "difference", b"difference", "eid", b"eid", "flaw", b"flaw", "held_by", b"held_by", "kind", b"kind", "repairing", b"repairing", "series", b"series", "signed_time", b"signed_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_index", b"_index", "at", b"at", "case_id", b"case_id", "difference", b"difference", "eid", b"eid", "entry", b"entry", "flaw", b"flaw", "held_by", b"held_by", "index", b"index", "kind", b"kind", "repairing", b"repairing", "series", b"series", "signed_time", b"signed_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__index: _TypeAlias = typing.Literal["index"]  # noqa: Y015
+    _WhichOneofArgType__index: _TypeAlias = typing.Literal["_index", b"_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__index) -> _WhichOneofReturnType__index | None: ...
 
 @typing.final
 class ReconcileResponse(message.Message):
@@ -649,6 +670,7 @@ class GetReconciliationResponse(message.Message):
     INCARNATION_FIELD_NUMBER: builtins.int
     DISPUTES_FIELD_NUMBER: builtins.int
     VIEWS_WAITING_FIELD_NUMBER: builtins.int
+    BROKEN_PROMISES_FIELD_NUMBER: builtins.int
     fence: builtins.str
     """Not empty while the node is fenced after a restore: the four-part text."""
     incarnation: builtins.int
@@ -662,6 +684,10 @@ class GetReconciliationResponse(message.Message):
     def disputes(self) -> containers.RepeatedCompositeFieldContainer[LogDispute]:
         """Forks first; at most 400."""
 
+    @builtins.property
+    def broken_promises(self) -> containers.RepeatedCompositeFieldContainer[Difference]:
+        """What the gateway's tickets promised of the log and the log does not show, and handoffs it does not have; at most 400."""
+
     def __init__(
         self,
         *,
@@ -670,10 +696,11 @@ class GetReconciliationResponse(message.Message):
         incarnation: builtins.int = ...,
         disputes: abc.Iterable[LogDispute] | None = ...,
         views_waiting: builtins.int = ...,
+        broken_promises: abc.Iterable[Difference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["last", b"last"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["disputes", b"disputes", "fence", b"fence", "incarnation", b"incarnation", "last", b"last", "views_waiting", b"views_waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["broken_promises", b"broken_promises", "disputes", b"disputes", "fence", b"fence", "incarnation", b"incarnation", "last", b"last", "views_waiting", b"views_waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
