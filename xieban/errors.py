@@ -283,6 +283,20 @@ class Reason(Enum):
         "{what}不在信任清单第 {version} 版中，或者已经停用",
         "把它列入新一版信任清单，或者换用清单中的那一个",
     )
+    LOG_KEEPS_OTHER = Text(
+        "XB-3031",
+        NotAllowed,
+        "程序没有启动，日志没有改动",
+        "信任清单规定新日志 {log} 保留原日志的前 {keeps} 条，本机日志有 {size} 条",
+        "恢复条数与清单一致的备份；没有的，由根密钥保管人签发新一版清单，另行设立日志",
+    )
+    LOG_BEGINS_EARLY = Text(
+        "XB-3032",
+        NotAllowed,
+        "没有签名，日志没有改动",
+        "信任清单规定新日志 {log} 从第 {first} 条之后起，{witness} 的原日志已有 {held} 条",
+        "由根密钥保管人签发新一版清单，另行设立起点不早于 {held} 的日志",
+    )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
         "XB-4001",
