@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from functools import partial
@@ -18,18 +19,21 @@ import pytest_asyncio
 
 from services.admin.commands import main as node_command
 from services.agency import fence as agency_fence
-from services.gateway import checkpoints
+from services.agency.witness import Witness
+from services.gateway import checkpoints, founding, log
+from services.gateway.fence import LogFence
 from services.stack.processes import ROOT
 from tests.library.bundles import second
 from tests.library.bundles.tampering import Case
 from tests.library.test_cli import xieban
-from tests.system.ceremony import amended, listed
+from tests.system.ceremony import amended, listed, put
 from tests.system.rig import City, main_road, whole_city
 from tests.system.test_bundle import exported, pinned
 from tests.system.test_restore import aside, grown, put_back, witnessed
 from tests.system.test_restore_drill import block, shell
+from tests.world import Crash
 from xieban.agency import PARTIES, Agency
-from xieban.errors import Reason
+from xieban.errors import Reason, XiebanError
 from xieban.keys import algorithm, files
 from xieban.reconcile import Difference
 from xieban.reconcile_client import ReconcileClient
@@ -189,3 +193,142 @@ async def test_a_city_whose_gateway_lost_entries_goes_on_by_the_page_alone(city:
     await road(city)
     for node in (GATEWAY, *PARTIES):
         assert node_command(["fsck", "--config", str(city.home.node(node) / "config.toml")]) == 0, node
+
+
+async def test_a_list_that_keeps_another_number_is_refused_and_nothing_is_written(city: City) -> None:
+    kept, reached, _ = await lost(city)
+    put(city.home, refounded(listed(city.home), city, keeps=kept + 1, first=reached))
+    await restarted(city)
+    for keeps in (kept + 1, kept - 1):
+        if keeps < kept:  # taken back, and drawn up again with another wrong number
+            put(city.home, refounded(listed(city.home), city, keeps=keeps, first=reached, name=SECOND + "b"))
+            await restarted(city)
+        with pytest.raises(XiebanError) as raised:
+            await city.start_gateway()
+        await city.stop_gateway()
+        assert raised.value.reason is Reason.LOG_KEEPS_OTHER
+        assert (raised.value.metadata["keeps"], raised.value.metadata["size"]) == (str(keeps), str(kept))
+        assert size(city) == kept
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached, name=SECOND + "c"))
+    await restarted(city)
+    await city.start_gateway()
+    await cosigned(city, SECOND + "c")
+
+
+async def test_a_log_that_would_begin_before_what_somebody_has_seen_is_refused_and_nothing_is_written(
+    city: City,
+) -> None:
+    kept, _, _ = await lost(city)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=kept))
+    await restarted(city)
+    told = []
+    for mark in ("kept", "lost"):  # the gateway's own mark tells, and without it the witnesses do
+        if mark == "lost":
+            (city.home.node(GATEWAY) / "data.mark").unlink()
+        with pytest.raises(XiebanError) as raised:
+            await city.start_gateway()
+        await city.stop_gateway()
+        assert raised.value.reason is Reason.LOG_BEGINS_EARLY
+        assert int(raised.value.metadata["held"]) > kept
+        told.append(raised.value.metadata["witness"])
+        assert size(city) == kept
+    assert told[0] == "本机记录"
+    assert told[1] in PARTIES
+
+
+@pytest.mark.parametrize("hits", [1, 3])
+async def test_a_gateway_that_dies_while_it_writes_what_was_lost_goes_on_at_its_next_start(
+    city: City, monkeypatch: pytest.MonkeyPatch, hits: int
+) -> None:
+    kept, reached, _ = await lost(city)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached))
+    await restarted(city)
+    monkeypatch.setattr(founding, "AT_ONCE", 2)
+    with city.crashing("G4", hits=hits):
+        with pytest.raises(Crash):
+            await city.start_gateway()
+        await city.stop_gateway()
+    assert kinds(city, kept) == ["LOST"] * 2 * hits
+    await city.start_gateway()
+    told = kinds(city, kept)
+    assert told[: reached - kept + 1] == ["LOST"] * (reached - kept) + ["REFOUNDED"]
+    assert Counter(told)["REFOUNDED"] == 1
+    (row,) = stored(city, "SELECT detail FROM log_entry WHERE kind = 'REFOUNDED'")
+    assert row["detail"] == f"{kept}:{kept}:{SECOND}"
+    await cosigned(city)
+    await city.stop_gateway()
+    await city.start_gateway()
+    assert kinds(city, kept).count("REFOUNDED") == 1, "a founded log is not founded again"
+
+
+def changed(city: City, position: int) -> None:
+    """One entry of the gateway's log says something else, and its leaf agrees."""
+    with closing(sqlite3.connect(city.home.node(GATEWAY) / "data.db")) as database, database:
+        database.row_factory = sqlite3.Row
+        (guard,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'log_entry_no_update'").fetchone()
+        database.execute("DROP TRIGGER log_entry_no_update")
+        database.execute("UPDATE log_entry SET detail = 'another' WHERE position = ?", (position,))
+        row = database.execute("SELECT * FROM log_entry WHERE position = ?", (position,)).fetchone()
+        database.execute("UPDATE log_entry SET leaf = ? WHERE position = ?", (log.entry_of(row).leaf(), position))
+        database.execute(guard)
+
+
+async def test_a_gateway_that_changed_an_entry_that_is_kept_gets_no_cosignature_under_the_new_name(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, reached, _ = await lost(city)
+    changed(city, kept - 2)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached))
+    await restarted(city)
+    (city.home.node(GATEWAY) / "data.mark").unlink()
+    bare = [await witnessed(city, agency) for agency in PARTIES]
+    # The honest program refuses by itself where a witness's newest tree is one that is kept; a dishonest one does not look.
+    monkeypatch.setattr(LogFence, "_hold", lambda self, tx, seen, name: None)
+    await city.start_gateway()
+    async with asyncio.timeout(30):
+        while Counter(kinds(city, reached))["WITNESS_REFUSED"] < len(PARTIES):
+            await asyncio.sleep(0.05)
+    assert [await witnessed(city, agency) for agency in PARTIES] == bare
+    for agency in PARTIES:
+        assert city.rows(agency, "SELECT 1 FROM witness_refusal"), agency
+    ran = await xieban("log", "status", "--json", profile=city.home.client("committee"))
+    assert (ran.json["log"]["origin"], ran.json["log"]["quorum"], ran.json["log"]["witnesses"]) == (SECOND, False, [])
+
+
+async def test_the_same_gateway_is_cosigned_when_its_witnesses_ask_for_no_proof_of_what_is_kept(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The positive control: the same story with the witnesses' demand taken away."""
+    kept, reached, _ = await lost(city)
+    changed(city, kept - 2)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached))
+    await restarted(city)
+    (city.home.node(GATEWAY) / "data.mark").unlink()
+    held = Witness._held
+
+    def own_name_only(self: Witness, tx: Any) -> Any:
+        newest = tx.one("SELECT size FROM witness_checkpoint ORDER BY size DESC LIMIT 1")
+        return held(self, tx) if newest is not None and newest["size"] > reached else None
+
+    monkeypatch.setattr(Witness, "_held", own_name_only)
+    monkeypatch.setattr(LogFence, "_hold", lambda self, tx, seen, name: None)
+    await city.start_gateway()
+    await cosigned(city)
+
+
+async def test_what_was_lost_counts_against_nobody_and_a_second_loss_is_met_the_same_way(city: City) -> None:
+    kept, reached, _ = await lost(city)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached))
+    await restarted(city)
+    await city.start_gateway()
+    await cosigned(city)
+    kept, reached, _ = await lost(city)
+    third = "xieban.lanzhou/log-3"
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached, name=third))
+    await restarted(city)
+    await city.start_gateway()
+    await cosigned(city, third)
+    rows = stored(city, "SELECT detail FROM log_entry WHERE kind = 'REFOUNDED' ORDER BY position")
+    assert [row["detail"].rpartition(":")[2] for row in rows] == [SECOND, third]
+    assert await published_again(city) == ()
+    assert node_command(["fsck", "--config", str(city.home.node(GATEWAY) / "config.toml")]) == 0
