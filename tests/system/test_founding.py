@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest_asyncio
 
 from services.admin.commands import main as node_command
 from services.agency import fence as agency_fence
+from services.agency import log_views
 from services.agency.witness import Witness
 from services.gateway import checkpoints, founding, log
 from services.gateway.fence import LogFence
@@ -27,10 +29,13 @@ from tests.library.bundles import second
 from tests.library.bundles.tampering import Case
 from tests.library.test_cli import xieban
 from tests.system.ceremony import amended, listed, put
-from tests.system.rig import City, main_road, whole_city
+from tests.system.rig import PP, PS, City, main_road, whole_city
 from tests.system.test_bundle import exported, pinned
+from tests.system.test_log_views import REFUSED, handed_over, split, until, view_in
+from tests.system.test_log_views import settled as settled_views
 from tests.system.test_restore import aside, grown, put_back, witnessed
 from tests.system.test_restore_drill import block, shell
+from tests.system.two_faced import two_faced
 from tests.world import Crash
 from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, XiebanError
@@ -332,3 +337,86 @@ async def test_what_was_lost_counts_against_nobody_and_a_second_loss_is_met_the_
     assert [row["detail"].rpartition(":")[2] for row in rows] == [SECOND, third]
     assert await published_again(city) == ()
     assert node_command(["fsck", "--config", str(city.home.node(GATEWAY) / "config.toml")]) == 0
+
+
+@pytest_asyncio.fixture
+async def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[City]:
+    """A city without its gateway, in which another can be put in its place."""
+    monkeypatch.setattr(checkpoints, "BUSY", 0.05)
+    monkeypatch.setattr(checkpoints, "IDLE", 0.2)
+    monkeypatch.setattr(log_views, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(log_views, "LONGEST_PAUSE", 0.1)
+    async with whole_city(tmp_path / "city", gateway=False) as running:
+        yield running
+
+
+async def proven(city: City, *, police: int, procuratorate: int) -> Agency:
+    """Both have cosigned ten entries, then each its own history; who has convicted the log. The gateway keeps the police's."""
+    async with two_faced(city, common=10) as gateway:
+        assert await gateway.show(PS)
+        assert await gateway.show(PP)
+        await split(city, gateway, police=police, procuratorate=procuratorate)
+        there = await handed_over(city)
+        answer = city.draft("early_opinion", case=there.case_id, sender=PP, receiver=PS, acts=())
+        await city.procuratorate.answer(there.eid, answer)
+        judge = PS if police > procuratorate else PP
+        await until(lambda: city.rows(judge, REFUSED))
+        await gateway.grow(judge, 1)
+        assert not await gateway.show(judge), "nothing is cosigned any more"
+    shutil.copyfile(city.home.folder / "log-police.db", city.home.node(GATEWAY) / "data.db")
+    return judge
+
+
+@pytest.mark.parametrize(("police", "procuratorate"), [(7, 3), (2, 30)])
+async def test_after_a_proven_fork_the_city_goes_on_under_a_new_log_and_its_witnesses_sign_again(
+    forked: City, police: int, procuratorate: int
+) -> None:
+    city = forked
+    judge = await proven(city, police=police, procuratorate=procuratorate)
+    here = size(city)
+    seen = max(here, 10 + procuratorate)
+    put(city.home, refounded(listed(city.home), city, keeps=10, first=seen, reason="compromised"))
+    await restarted(city)
+    await city.start_gateway()
+    status = await cosigned(city)
+    assert len(status["witnesses"]) == len(PARTIES)
+    assert kinds(city, here)[: seen - here + 1] == ["LOST"] * (seen - here) + ["REFOUNDED"]
+    (row,) = stored(city, "SELECT detail FROM log_entry WHERE kind = 'REFOUNDED'")
+    assert row["detail"] == f"10:{here}:{SECOND}"
+    assert len(city.rows(judge, REFUSED)) == 1, "the evidence stays"
+    for agency in (PS, PP):
+        assert await settled_views(city, agency) == ()
+        assert node_command(["fsck", "--config", str(city.home.node(agency) / "config.toml")]) == 0
+    sent = await handed_over(city)
+    view = view_in(city, PP, sent.eid)
+    assert view is not None
+    assert view.size > seen, "headers tell of the new log"
+    assert await settled_views(city, PP) == ()
+
+
+async def test_a_fork_is_no_reason_to_hold_more_than_is_kept_while_the_list_says_the_log_was_lost(forked: City) -> None:
+    city = forked
+    await proven(city, police=7, procuratorate=3)
+    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="lost"))
+    await restarted(city)
+    with pytest.raises(XiebanError) as raised:
+        await city.start_gateway()
+    assert raised.value.reason is Reason.LOG_KEEPS_OTHER
+
+
+async def test_under_its_new_name_the_log_is_held_to_one_history_as_before(forked: City) -> None:
+    city = forked
+    judge = await proven(city, police=7, procuratorate=3)
+    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="compromised"))
+    await restarted(city)
+    await city.start_gateway()
+    await cosigned(city)
+    await city.stop_gateway()
+    seen = await witnessed(city, judge)
+    for agency in (PS, PP):
+        (city.home.folder / f"log-{agency}.db").unlink()
+    async with two_faced(city, common=seen + 5) as gateway:
+        assert not await gateway.show(judge)
+        assert await gateway.noted(judge) == [f"xieban.lanzhou/{judge}"]
+    assert len(city.rows(judge, REFUSED)) == 2
+    assert await witnessed(city, judge) == seen
