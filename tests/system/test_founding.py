@@ -241,6 +241,32 @@ async def test_a_log_that_would_begin_before_what_somebody_has_seen_is_refused_a
     assert told[1] in PARTIES
 
 
+async def test_a_log_that_would_begin_before_what_the_gateway_itself_holds_is_refused(city: City) -> None:
+    await road(city)
+    await city.stop_gateway()
+    here = size(city)
+    put(city.home, refounded(listed(city.home), city, keeps=here - 3, first=here - 1, reason="compromised"))
+    await restarted(city)
+    with pytest.raises(XiebanError) as raised:
+        await city.start_gateway()
+    assert raised.value.reason is Reason.LOG_BEGINS_EARLY
+    assert raised.value.metadata["held"] == str(here)
+    assert size(city) == here
+
+
+async def test_a_gateway_that_differs_from_a_tree_that_is_kept_does_not_found_a_log(city: City) -> None:
+    await road(city)
+    await city.stop_gateway()
+    here = size(city)
+    changed(city, 3)
+    put(city.home, refounded(listed(city.home), city, keeps=here, first=here))
+    await restarted(city)
+    with pytest.raises(XiebanError) as raised:
+        await city.start_gateway()
+    assert raised.value.reason is Reason.LOG_BEHIND
+    assert size(city) == here
+
+
 @pytest.mark.parametrize("hits", [1, 3])
 async def test_a_gateway_that_dies_while_it_writes_what_was_lost_goes_on_at_its_next_start(
     city: City, monkeypatch: pytest.MonkeyPatch, hits: int
@@ -297,7 +323,9 @@ async def test_a_gateway_that_changed_an_entry_that_is_kept_gets_no_cosignature_
     for agency in PARTIES:
         assert city.rows(agency, "SELECT 1 FROM witness_refusal"), agency
     ran = await xieban("log", "status", "--json", profile=city.home.client("committee"))
-    assert (ran.json["log"]["origin"], ran.json["log"]["quorum"], ran.json["log"]["witnesses"]) == (SECOND, False, [])
+    told = ran.json["log"]
+    assert (told["origin"], told["quorum"], told["witnesses"]) == (SECOND, False, [])
+    assert told["witnessed_size"] is None, "a tree of the former name is not shown for one of this log"
 
 
 async def test_the_same_gateway_is_cosigned_when_its_witnesses_ask_for_no_proof_of_what_is_kept(

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.agency.witness import Cosigned, Witness
 from services.chassis.database import Transaction
 from services.gateway import log
-from services.gateway.checkpoints import Checkpoints, Remind, newest
+from services.gateway.checkpoints import Checkpoints, Remind, around, newest
 from services.gateway.founding import found
 from tests.services.proof.conftest import NAMES, Rig, line_of
 from xieban.errors import Reason, XiebanError
@@ -179,6 +179,18 @@ async def test_a_witness_put_back_is_not_reminded_of_what_is_not_kept(rig: Rig) 
     await rig.stores[POLICE].write(put_back)
     await city.checkpoints().round()
     assert await sizes(rig, POLICE) == [5, 13]
+
+
+async def test_what_shows_when_an_entry_was_made_is_no_tree_that_was_left_behind(rig: Rig) -> None:
+    await cosigned_twice(rig)
+    city = Refounded(rig, keeps=7, first=12)
+    await city.begin()
+    await city.checkpoints().round()
+    shown = {
+        position: await rig.database.read(partial(around, position=position, threshold=3, lineage=city.lineage))
+        for position in (3, 6, 11)
+    }
+    assert shown == {3: (0, 5), 6: (5, 13), 11: (5, 13)}
 
 
 async def test_time_does_not_go_back_from_one_name_to_the_next(rig: Rig) -> None:
