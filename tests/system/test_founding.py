@@ -17,12 +17,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.admin.commands import main as node_command
 from services.agency import fence as agency_fence
 from services.agency import log_views
-from services.agency.witness import Witness
+from services.agency.witness import Witness, view_of
+from services.chassis.database import Database
 from services.gateway import checkpoints, founding, log
+from services.gateway.app import MIGRATIONS
 from services.gateway.fence import LogFence
 from services.stack.processes import ROOT
 from tests.library.bundles import second
@@ -40,6 +43,9 @@ from tests.world import Crash
 from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, XiebanError
 from xieban.keys import algorithm, files
+from xieban.proof import checkpoint, note
+from xieban.proof.checkpoint import Checkpoint
+from xieban.proof.note import Algorithm, SigningKey
 from xieban.reconcile import Difference
 from xieban.reconcile_client import ReconcileClient
 from xieban.trust import Chain, Log, add, revoke
@@ -244,14 +250,16 @@ async def test_a_log_that_would_begin_before_what_somebody_has_seen_is_refused_a
 async def test_a_log_that_would_begin_before_what_the_gateway_itself_holds_is_refused(city: City) -> None:
     await road(city)
     await city.stop_gateway()
-    here = size(city)
-    put(city.home, refounded(listed(city.home), city, keeps=here - 3, first=here - 1, reason="compromised"))
+    seen = size(city)
+    async with await Database.open(city.home.node(GATEWAY) / "data.db", migrations=MIGRATIONS) as database:
+        await database.write(lambda tx: log.append(tx, [log.Note("LOOKUP")] * 3, at=1))  # nobody has seen these
+    put(city.home, refounded(listed(city.home), city, keeps=seen, first=seen))
     await restarted(city)
     with pytest.raises(XiebanError) as raised:
         await city.start_gateway()
     assert raised.value.reason is Reason.LOG_BEGINS_EARLY
-    assert raised.value.metadata["held"] == str(here)
-    assert size(city) == here
+    assert raised.value.metadata["held"] == str(seen + 3)
+    assert size(city) == seen + 3
 
 
 async def test_a_gateway_that_differs_from_a_tree_that_is_kept_does_not_found_a_log(city: City) -> None:
@@ -448,3 +456,21 @@ async def test_under_its_new_name_the_log_is_held_to_one_history_as_before(forke
         assert await gateway.noted(judge) == [f"xieban.lanzhou/{judge}"]
     assert len(city.rows(judge, REFUSED)) == 2
     assert await witnessed(city, judge) == seen
+
+
+async def test_a_view_of_the_new_log_that_waits_is_sound_and_one_that_its_key_never_signed_is_its_senders_defect(
+    forked: City,
+) -> None:
+    city = forked
+    await proven(city, police=7, procuratorate=3)
+    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="compromised"))
+    await restarted(city)
+    key = Ed25519PrivateKey.from_private_bytes(files.load_private(city.home.node(GATEWAY) / "log.key").raw)
+    for name, signed in ((SECOND, True), ("xieban.lanzhou/log", False)):
+        tree = Checkpoint(name, 10**6, b"\1" * 32)
+        signing = SigningKey(name, Algorithm.ED25519, key)
+        view = view_of(note.Note(tree.text, (checkpoint.sign(tree, signing),)).encode(), log=signing.public)
+        await city.say_header(city.header(log=view))
+        rows = "SELECT 1 FROM log_view WHERE size = 1000000 AND is_signed = ?"
+        await until(lambda rows=rows, signed=signed: city.rows(PP, rows, int(signed)))  # type: ignore[misc]
+    assert node_command(["fsck", "--config", str(city.home.node(PP) / "config.toml")]) == 0

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.agency.witness import Cosigned, Witness
 from services.chassis.database import Transaction
 from services.gateway import log
-from services.gateway.checkpoints import Checkpoints, Remind, around, newest
+from services.gateway.checkpoints import Checkpoints, Remind, around, newest, newest_of
 from services.gateway.founding import found
 from tests.services.proof.conftest import NAMES, Rig, line_of
 from xieban.errors import Reason, XiebanError
@@ -179,6 +179,19 @@ async def test_a_witness_put_back_is_not_reminded_of_what_is_not_kept(rig: Rig) 
     await rig.stores[POLICE].write(put_back)
     await city.checkpoints().round()
     assert await sizes(rig, POLICE) == [5, 13]
+
+
+async def test_a_witness_does_not_take_back_what_is_not_kept_though_it_is_shown_it(rig: Rig) -> None:
+    await cosigned_twice(rig)
+    city = Refounded(rig, keeps=7, first=12)
+    await city.begin()
+    whole = partial(newest_of, witness=POLICE, after=5, lineage=line_of(rig.key))
+    size, data = (await rig.database.read(whole)) or (0, b"")
+    assert size == 10
+    proof = await rig.database.read(partial(log.consistency, old=5, new=10))
+    await rig.stores[POLICE].write(lambda tx: tx.run("DELETE FROM witness_checkpoint WHERE size > 5"))
+    assert await city.witnesses[POLICE].remember(data, proof=proof) == 5
+    assert await sizes(rig, POLICE) == [5]
 
 
 async def test_what_shows_when_an_entry_was_made_is_no_tree_that_was_left_behind(rig: Rig) -> None:
