@@ -160,6 +160,7 @@ def started(config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 async def test_a_city_whose_gateway_lost_entries_goes_on_by_the_page_alone(city: City, tmp_path: Path) -> None:
     run = shell(tmp_path)
     config = city.home.node(GATEWAY) / "config.toml"
@@ -294,6 +295,7 @@ async def test_a_gateway_that_dies_while_it_writes_what_was_lost_goes_on_at_its_
     assert Counter(told)["REFOUNDED"] == 1
     (row,) = stored(city, "SELECT detail FROM log_entry WHERE kind = 'REFOUNDED'")
     assert row["detail"] == f"{kept}:{kept}:{SECOND}"
+    assert stored(city, "SELECT value FROM node WHERE name = 'incarnation'") == [{"value": "2"}]
     await cosigned(city)
     await city.stop_gateway()
     await city.start_gateway()
@@ -405,10 +407,14 @@ async def proven(city: City, *, police: int, procuratorate: int) -> Agency:
 
 @pytest.mark.parametrize(("police", "procuratorate"), [(7, 3), (2, 30)])
 async def test_after_a_proven_fork_the_city_goes_on_under_a_new_log_and_its_witnesses_sign_again(
-    forked: City, police: int, procuratorate: int
+    forked: City, tmp_path: Path, police: int, procuratorate: int
 ) -> None:
     city = forked
     judge = await proven(city, police=police, procuratorate=procuratorate)
+    told = await asyncio.to_thread(shell(tmp_path), block("log-common"), city.home.folder)
+    trees = [(int(count), int(size)) for count, size, _ in map(str.split, told.splitlines())]
+    assert {(3, 10), (2, 10 + police), (1, 10 + procuratorate)} <= set(trees)
+    assert [size for count, size in trees if count == 3] == [10], "the court has cosigned nothing"
     here = size(city)
     seen = max(here, 10 + procuratorate)
     put(city.home, refounded(listed(city.home), city, keeps=10, first=seen, reason="compromised"))
