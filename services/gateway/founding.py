@@ -50,7 +50,7 @@ def is_owed(tx: Transaction, *, founding: Founding) -> bool:
 
 async def found(database: Database, *, founding: Founding, clock: Clock, finish: Callable[[Transaction], None]) -> None:
     """Write what `is_owed`; `finish` is part of the last transaction."""
-    logger.warning("a new log begins", extra={"size": founding.keeps, "limit": founding.first})
+    logger.warning("a new log begins", extra={"count": founding.keeps, "limit": founding.first})
     while not await database.write(partial(_go_on, founding=founding, clock=clock, finish=finish)):
         faults.point("G4")
 

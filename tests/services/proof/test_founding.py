@@ -185,8 +185,9 @@ async def test_a_witness_does_not_take_back_what_is_not_kept_though_it_is_shown_
     await cosigned_twice(rig)
     city = Refounded(rig, keeps=7, first=12)
     await city.begin()
-    whole = partial(newest_of, witness=POLICE, after=5, lineage=line_of(rig.key))
-    size, data = (await rig.database.read(whole)) or (0, b"")
+    shown = await rig.database.read(partial(newest_of, witness=POLICE, after=5, lineage=line_of(rig.key)))
+    assert shown is not None
+    size, data = shown
     assert size == 10
     proof = await rig.database.read(partial(log.consistency, old=5, new=10))
     await rig.stores[POLICE].write(lambda tx: tx.run("DELETE FROM witness_checkpoint WHERE size > 5"))
