@@ -24,7 +24,7 @@ from services.agency import fence as agency_fence
 from services.agency import log_views
 from services.agency.witness import Witness, view_of
 from services.chassis.database import Database
-from services.gateway import checkpoints, founding, log
+from services.gateway import checkpoints, fence, founding, log
 from services.gateway.app import MIGRATIONS
 from services.gateway.fence import LogFence
 from services.stack.processes import ROOT
@@ -32,7 +32,7 @@ from tests.library.bundles import second
 from tests.library.bundles.tampering import Case
 from tests.library.test_cli import xieban
 from tests.system.ceremony import amended, listed, put
-from tests.system.rig import PP, PS, City, main_road, whole_city
+from tests.system.rig import CT, PP, PS, City, main_road, whole_city
 from tests.system.test_bundle import exported, pinned
 from tests.system.test_log_views import REFUSED, handed_over, split, until, view_in
 from tests.system.test_log_views import settled as settled_views
@@ -150,8 +150,11 @@ async def both_verify(city: City, *bundles: Path) -> None:
     given = [Case(file.name, file.read_bytes(), pinned(city), honest=True) for file in bundles]
     told = second.by_python(given)
     assert [one["verdict"] for one in told] == ["pass"] * len(given), told
-    assert second.NODE is not None, "the second verifier runs in Node"
-    assert second.disagreements(given, told, await second.by_node(given)) == []
+    if second.NODE is not None:
+        assert second.disagreements(given, told, await second.by_node(given)) == []
+        return
+    async with second.chromium() as browser:
+        assert second.disagreements(given, told, await browser(given)) == []
 
 
 def started(config: Path) -> subprocess.CompletedProcess[str]:
@@ -274,6 +277,34 @@ async def test_a_gateway_that_differs_from_a_tree_that_is_kept_does_not_found_a_
         await city.start_gateway()
     assert raised.value.reason is Reason.LOG_BEHIND
     assert size(city) == here
+
+
+async def test_no_log_is_founded_before_every_witness_has_said_what_it_has_seen(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, reached, _ = await lost(city)
+    put(city.home, refounded(listed(city.home), city, keeps=kept, first=reached))
+    await restarted(city)
+    await city.node(CT).stop()
+    told: list[bool] = []
+    cleared = LogFence.cleared
+
+    async def noted(self: LogFence) -> bool:
+        told.append(await cleared(self))
+        return told[-1]
+
+    monkeypatch.setattr(LogFence, "cleared", noted)
+    monkeypatch.setattr(fence, "PAUSE", 0.05)
+    async with asyncio.TaskGroup() as tasks:
+        starting = tasks.create_task(city.start_gateway())
+        async with asyncio.timeout(30):
+            while len(told) < 3 and not starting.done():
+                await asyncio.sleep(0.02)
+        assert told == [False] * len(told)
+        assert size(city) == kept, "two of three have answered, and nothing is written"
+        await city.node(CT).start()
+    assert told[-1]
+    await cosigned(city)
 
 
 @pytest.mark.parametrize("hits", [1, 3])
