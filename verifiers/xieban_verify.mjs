@@ -449,7 +449,7 @@ const keyed = { ...valid, algorithm, public: publicKey };
 const speaker = { ...keyed, agency: among(...PARTIES, "gateway"), office: like("([0-9]{6})?") };
 const USES = {
   ca: object({ ...valid, fingerprint: hex64 }),
-  log: object({ ...keyed, name: noteName }),
+  log: object({ ...keyed, name: noteName }, { keeps: n }),
   witness: object({ ...keyed, name: noteName, holder: cityToken }),
   seal: object(speaker),
   officer: object({ ...speaker, role: among("handler", "approver"), holder: cityToken }),
@@ -701,6 +701,23 @@ async function unsoundList(value) {
   const barred = (value.barred ?? []).map((row) => row.fingerprint);
   if (!isRisen(barred)) return "停用的证书重复或者没有排列";
   if (value.entries.some((row) => row.use === "ca" && barred.includes(row.fingerprint))) return "根证书不能作为单份证书停用";
+  return unsoundLogs(value.entries.filter((row) => row.use === "log"));
+}
+
+/** A name is the first log's, or is founded once, by its earliest key, behind a log that was there before. */
+function unsoundLogs(keys) {
+  const founders = keys.filter((row) => row.keeps !== undefined);
+  const founded = new Map(founders.map((row) => [row.name, row.from_index]));
+  const first = keys.filter((row) => !founded.has(row.name));
+  if (founded.size < founders.length || new Set(first.map((row) => row.name)).size > 1) {
+    return "日志名称重复设立，或者新的名称没有写明保留条数";
+  }
+  const begins = Math.min(...first.map((row) => row.from_index));
+  for (const row of keys) {
+    if ((row.keeps ?? 0) > row.from_index) return "密钥的保留条数多于起期";
+    const since = founded.get(row.name);
+    if (since !== undefined && !(begins <= since && since <= row.from_index)) return "密钥的日志设立早于之前的日志";
+  }
   return "";
 }
 

@@ -805,7 +805,7 @@ TRUST_LIST: Final = exactly(
                 "use",
                 {
                     "ca": exactly({**_valid, "fingerprint": _digest}),
-                    "log": exactly({**_keyed, "name": _note_name}),
+                    "log": exactly({**_keyed, "name": _note_name}, unless_empty={"keeps": _count}),
                     "officer": exactly(
                         {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
                     ),
@@ -1307,6 +1307,23 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
         yield "停用的证书重复或者没有排列"
     if any(row["use"] == "ca" and row["fingerprint"] in barred for row in value["entries"]):
         yield "根证书不能作为单份证书停用"
+    yield from _of_logs([row for row in value["entries"] if row["use"] == "log"])
+
+
+def _of_logs(keys: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A name is the first log's, or is founded once, by its earliest key, behind a log that was there before."""
+    founders = [row for row in keys if "keeps" in row]
+    founded = {row["name"]: row["from_index"] for row in founders}
+    first = [row for row in keys if row["name"] not in founded]
+    if len(founded) < len(founders) or len({row["name"] for row in first}) > 1:
+        yield "日志名称重复设立，或者新的名称没有写明保留条数"
+    begins = min((row["from_index"] for row in first), default=None)
+    for row in keys:
+        if row.get("keeps", 0) > row["from_index"]:
+            yield f"密钥 {keyid(row)} 的保留条数多于起期"
+        since = founded.get(row["name"])
+        if since is not None and (begins is None or not begins <= since <= row["from_index"]):
+            yield f"密钥 {keyid(row)} 的日志设立早于之前的日志"
 
 
 def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:
@@ -1852,6 +1869,20 @@ class Reason(Enum):
         "证书未被采信",
         "证书 {fingerprint} 已由信任清单第 {version} 版停用（{detail}）",
         "由注册单位用新的私钥签发新证书，换上后重试；不知情的，查明证书何时被何人取得",
+    )
+    LOG_KEEPS_OTHER = Text(
+        "XB-3033",
+        NotAllowed,
+        "程序没有启动，日志没有改动",
+        "信任清单规定新日志 {log} 保留原日志的前 {keeps} 条，本机日志有 {size} 条",
+        "恢复条数与清单一致的备份；没有的，由根密钥保管人签发新一版清单，另行设立日志",
+    )
+    LOG_BEGINS_EARLY = Text(
+        "XB-3034",
+        NotAllowed,
+        "没有签名，日志没有改动",
+        "信任清单规定新日志 {log} 从第 {first} 条之后起，{witness} 的原日志已有 {held} 条",
+        "由根密钥保管人签发新一版清单，另行设立起点不早于 {held} 的日志",
     )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(

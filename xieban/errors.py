@@ -300,6 +300,20 @@ class Reason(Enum):
         "证书 {fingerprint} 已由信任清单第 {version} 版停用（{detail}）",
         "由注册单位用新的私钥签发新证书，换上后重试；不知情的，查明证书何时被何人取得",
     )
+    LOG_KEEPS_OTHER = Text(
+        "XB-3033",
+        NotAllowed,
+        "程序没有启动，日志没有改动",
+        "信任清单规定新日志 {log} 保留原日志的前 {keeps} 条，本机日志有 {size} 条",
+        "恢复条数与清单一致的备份；没有的，由根密钥保管人签发新一版清单，另行设立日志",
+    )
+    LOG_BEGINS_EARLY = Text(
+        "XB-3034",
+        NotAllowed,
+        "没有签名，日志没有改动",
+        "信任清单规定新日志 {log} 从第 {first} 条之后起，{witness} 的原日志已有 {held} 条",
+        "由根密钥保管人签发新一版清单，另行设立起点不早于 {held} 的日志",
+    )
     # --- 4xxx statutory time limits
     LIMIT_UNKNOWN = Text(
         "XB-4001",

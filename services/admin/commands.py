@@ -17,6 +17,7 @@ import msgspec
 from services.admin import backup, restore
 from services.admin.fsck import check
 from services.admin.node import node_of
+from services.admin.reach import reach
 from services.admin.showing import progress, say
 from services.chassis.clock import SystemClock
 from xieban.errors import Reason, XiebanError, failure
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="xieban-node", description="节点的备份、恢复和检查")
+    parser = argparse.ArgumentParser(prog="xieban-node", description="节点的备份、恢复、检查和所知的监督日志")
     commands = parser.add_subparsers(required=True, metavar="命令")
 
     made = commands.add_parser("backup", help="备份节点；节点不必停", description="备份节点；节点不必停。默认不含密钥")
@@ -70,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("--database", type=Path, help="改为检查这个数据库文件，例如备份中的 data.db")
     checked.add_argument("--json", action="store_true", help="以 JSON 输出")
     checked.set_defaults(act=_fsck)
+
+    told = commands.add_parser(
+        "log", help="节点所知的监督日志", description="监督日志到哪一条：只看本节点的文件，不问网关；节点不必停"
+    )
+    told.add_argument("--config", type=Path, required=True, help="节点的配置文件")
+    told.add_argument("--trees", action="store_true", help="逐行列出签发或者联署过的条数和树根")
+    told.add_argument("--json", action="store_true", help="以 JSON 输出")
+    told.set_defaults(act=_log)
     return parser
 
 
@@ -127,6 +136,20 @@ def _fsck(chosen: argparse.Namespace) -> int:
     say(f"已核对：{kinds}")
     say(f"发现 {len(report.findings)} 处问题" if report.findings else "没有发现问题")
     return FOUND if report.findings else 0
+
+
+def _log(chosen: argparse.Namespace) -> int:
+    found = reach(node_of(chosen.config))
+    if chosen.json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode(), flush=True)
+    elif chosen.trees:
+        for tree in found.trees:
+            say(f"{tree.size} {tree.root}")
+    elif found.entries is None:
+        say(f"联署到 {found.signed} 条")
+    else:
+        say(f"存有 {found.entries} 条，签发到 {found.signed} 条")
+    return 0
 
 
 def _passphrase(file: Path | None, *, twice: bool) -> str:

@@ -51,7 +51,7 @@ from services.trusted import load as load_trust
 from xieban import subjects
 from xieban.agency import Agency, city
 from xieban.dossier import MAX_DOSSIER, MAX_MANIFEST
-from xieban.trust import log_keys, witness_name
+from xieban.trust import lineage, log_keys, witness_name
 from xieban.trust import policy as trust_policy
 from xieban.wire.v1 import case_pb2_grpc, dossier_pb2_grpc, handoff_pb2_grpc, log_pb2_grpc, sandbox_pb2_grpc
 
@@ -147,6 +147,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     witness = Witness(
         database,
         log=policy.log,
+        lineage=lineage(trusted.value, at=trusted.value.index),
         key=cosigner,
         clock=clock,
         fence=lambda: fence.check(),

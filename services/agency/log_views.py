@@ -23,6 +23,7 @@ from services.chassis.database import Database, Row, Transaction
 from xieban.agency import Agency
 from xieban.errors import Unreachable, XiebanError
 from xieban.handoff import LogView
+from xieban.proof import note
 from xieban.proof.checkpoint import Checkpoint, Policy
 from xieban.proof.note import VerifierKey
 from xieban.proof.spelling import octets
@@ -106,8 +107,11 @@ class LogViews:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def standing(self) -> tuple[list[LogDispute], int]:
-        """What does not fit what was cosigned here, forks first; and how many views wait to be laid beside it."""
-        return await self._database.read(_disputes)
+        """What does not fit what was cosigned here, forks first; and how many views wait to be laid beside it.
+
+        What a key signed that is the log's no more is evidence in the database and no dispute: that log has ended.
+        """
+        return await self._database.read(partial(_disputes, key=self._policy.log))
 
     async def settle(self) -> bool:
         """Lay every view that the tree here has grown to beside it; False while the log owes a proof for one."""
@@ -189,11 +193,12 @@ def _settled(tx: Transaction, *, view: LogView) -> None:
     tx.run("DELETE FROM log_view WHERE is_signed = 1 AND size = ? AND root = ?", (view.size, view.root))
 
 
-def _disputes(tx: Transaction) -> tuple[list[LogDispute], int]:
-    forks = tx.all(
+def _disputes(tx: Transaction, *, key: VerifierKey) -> tuple[list[LogDispute], int]:
+    rows = tx.all(
         "SELECT r.*, c.root AS own_root FROM witness_refusal r LEFT JOIN witness_checkpoint c ON c.size = r.against"
         " ORDER BY r.refused_at, r.size"
     )
+    forks = [row for row in rows if note.parse(row["note"]).verify([key])]
     found = [
         LogDispute(
             eid=row["eid"], sender=row["agency"] or str(Agency.GATEWAY), size=row["size"], root=row["root"].hex(), is_signed=True,

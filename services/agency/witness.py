@@ -1,15 +1,15 @@
 """This agency as a witness of the supervision log: it cosigns only what grows out of what it cosigned before.
 
 What it saw is kept before it is signed, so that after a crash it signs the same again or nothing. What does not fit is kept as
-evidence and never signed. A log that signed two histories gets nothing more from here. Nothing of what entries say is known here: a
-witness sees sizes and roots.
+evidence and never signed. A log that signed two histories gets nothing more from here; one that the trust list founds after it has to
+prove that it begins with what was cosigned here of what is kept. Nothing of what entries say is known here: a witness sees sizes and roots.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.chassis import faults
 from services.chassis.clock import Clock
@@ -22,6 +22,7 @@ from xieban.proof.checkpoint import Checkpoint, Policy, Witnessed
 from xieban.proof.note import SigningKey, VerifierKey
 from xieban.proof.spelling import octets, spell
 from xieban.proof.witness import extends
+from xieban.trust import Lineage
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Witness:
         database: Database,
         *,
         log: VerifierKey,
+        lineage: Lineage,
         key: SigningKey,
         clock: Clock,
         fence: Callable[[], None] = lambda: None,
@@ -69,6 +71,7 @@ class Witness:
         self._fence = fence
         self._database = database
         self._policy = Policy(log=log, witnesses=(), threshold=0)
+        self._lineage = lineage
         self._key = key
         self._clock = clock
 
@@ -83,10 +86,14 @@ class Witness:
     async def cosign(self, data: bytes, *, old: int, proof: Sequence[bytes]) -> Cosigned:
         """Cosign a signed checkpoint, or say from which size on it must be proven.
 
-        Errors: those of `Policy.check`, PROOF_MALFORMED (no header could say it), LOG_FORKED, CLOCK_SUSPECT.
+        Errors: those of `Policy.check`, PROOF_MALFORMED (no header could say it), LOG_FORKED, CLOCK_SUSPECT; of a log that was founded
+        anew, KEY_OUT_OF_SPAN (a tree no larger than what may be of the log before), LOG_BEGINS_EARLY (more was cosigned of that).
         """
         self._fence()
         offered = self._policy.check(data).checkpoint
+        if 0 < offered.size <= self._lineage.first:
+            id, detail = self._policy.log.key_id.hex(), "日志另行设立，这一大小属于原日志"
+            raise failure(Reason.KEY_OUT_OF_SPAN, keyid=id, index=offered.size - 1, detail=detail)
         if self._fork is not None:
             raise failure(Reason.LOG_FORKED, size=self._fork.size, limit=self._fork.against)
         view = view_of(data, log=self._policy.log)
@@ -112,21 +119,20 @@ class Witness:
         and that what it covers grew out of what is held. Errors: those of `Policy.check`, LOG_FORKED.
         """
         self._fence()
-        shown = Policy(log=self._policy.log, witnesses=(self._key.public,), threshold=1).check(data) if data else None
+        signer = self._lineage.signer(data) if data else self._policy.log
+        shown = Policy(log=signer, witnesses=(self._key.public,), threshold=1).check(data) if data else None
         size = await self._database.write(lambda tx: self._recall(tx, shown, data, proof=proof))
         await self.begin()
         self._kept()
         return size
 
     def _recall(self, tx: Transaction, shown: Witnessed | None, data: bytes, *, proof: Sequence[bytes]) -> int:
-        row = tx.one("SELECT size, note FROM witness_checkpoint ORDER BY size DESC LIMIT 1")
-        held = checkpoint.parse(note.parse(row["note"]).text) if row is not None else None
+        held = self._held(tx)
         size = held.size if held is not None else 0
-        if shown is not None and shown.checkpoint.size > size:
-            extends(held, shown.checkpoint, proof=proof)
-            whole = note.parse(data)
-            ours = self._policy.log
-            signed = note.Note(whole.text, tuple(one for one in whole.signatures if one.name == ours.name)).encode()
+        if shown is not None and shown.checkpoint.size > size and self._lineage.keeps(shown.checkpoint.size):
+            extends(held, replace(shown.checkpoint, origin=self._lineage.name), proof=proof)
+            whole, name = note.parse(data), shown.checkpoint.origin
+            signed = note.Note(whole.text, tuple(one for one in whole.signatures if one.name == name)).encode()
             tx.run(
                 "INSERT INTO witness_checkpoint (size, root, note, cosigned_at) VALUES (?,?,?,?)",
                 (shown.checkpoint.size, shown.checkpoint.root, signed, shown.times[self._key.public.name]),
@@ -159,13 +165,25 @@ class Witness:
         row = await self._database.read(lambda tx: tx.one(sql))
         return bytes(row["note"]) if row is not None else b""
 
+    def _held(self, tx: Transaction) -> Checkpoint | None:
+        """The newest tree kept here that begins the log as it is now, by the name it has now, whatever it was cosigned under."""
+        gaps = self._lineage.gaps
+        kept = " AND NOT size BETWEEN ? AND ?" * len(gaps)
+        sql = f"SELECT size, note FROM witness_checkpoint WHERE size > 0{kept} ORDER BY size DESC LIMIT 1"
+        row = tx.one(sql, [bound for gap in gaps for bound in gap])
+        return replace(_tree(row), origin=self._lineage.name) if row is not None else None
+
     def _keep(
         self, tx: Transaction, offered: Checkpoint, data: bytes, *, old: int, proof: Sequence[bytes], at: int
     ) -> tuple[int, XiebanError | None]:
         """The size held until now. A fork is returned and not raised, because its evidence is to be committed."""
         row = tx.one("SELECT size, note, cosigned_at FROM witness_checkpoint ORDER BY size DESC LIMIT 1")
-        held = checkpoint.parse(note.parse(row["note"]).text) if row is not None else None
+        held = self._held(tx)
         size = held.size if held is not None else 0
+        name, first = self._lineage.name, self._lineage.first
+        if row is not None and row["size"] > first and _tree(row).origin != name:
+            me = self._key.public.name
+            raise failure(Reason.LOG_BEGINS_EARLY, log=name, first=first, witness=me, held=row["size"])
         if size != old or _is_restored(tx):
             return size, None
         if row is not None and at < row["cosigned_at"]:
@@ -187,6 +205,10 @@ class Witness:
             (offered.size, offered.root, data, at),
         )
         return size, None
+
+
+def _tree(row: Row) -> Checkpoint:
+    return checkpoint.parse(note.parse(row["note"]).text)
 
 
 def view_of(data: bytes, *, log: VerifierKey) -> LogView | None:

@@ -3,7 +3,7 @@
     S1 before seal commit            S2 after commit, before answer     S3 after publish, before PubAck    S4 before receipt commit
     R1 inside the inbox transaction  R2 after commit, before ack        R3 dossiers pulled, none kept yet   R4 inside their transaction
     R5 effect inside transaction     G1 before append commit            G2 before tickets leave            G3 checkpoint signed
-    W1 cosignature persisted         B1 booted from a backup
+    W1 cosignature persisted         B1 booted from a backup            G4 lost entries in part in their places
 
 A point that is not armed costs one look at an empty dictionary. Nothing is armed by importing this module, and the environment
 is honoured only where the process says it is a sandbox. What must not go in: recovery; that is the ordinary path's work.
@@ -19,7 +19,7 @@ from typing import Final
 
 from xieban.errors import Reason, failure
 
-LABELS: Final = frozenset({"S1", "S2", "S3", "S4", "R1", "R2", "R3", "R4", "R5", "G1", "G2", "G3", "W1", "B1"})
+LABELS: Final = frozenset({"S1", "S2", "S3", "S4", "R1", "R2", "R3", "R4", "R5", "G1", "G2", "G3", "G4", "W1", "B1"})
 VARIABLE: Final = "XIEBAN_FAULT"
 
 Action = Callable[[], None]

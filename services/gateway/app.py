@@ -64,8 +64,8 @@ from xieban.marshal import micros
 from xieban.procedure import table
 from xieban.supervision import Terms
 from xieban.timelimits import RULES, Calendar, read_overlay
+from xieban.trust import lineage, witness_name
 from xieban.trust import policy as trust_policy
-from xieban.trust import witness_name
 from xieban.wire.v1 import log_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -151,6 +151,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     database = await process.stack.enter_async_context(await Database.open(config.database, migrations=MIGRATIONS))
     process.tasks.create_task(database.watch(), name="database")
     policy = trust_policy(trusted.value, at=trusted.value.index)
+    line = lineage(trusted.value, at=trusted.value.index)
     asks: dict[str, Ask] = {}
     reminders: dict[str, Remind] = {}
     ways: dict[str, grpc.aio.Channel] = {}
@@ -162,7 +163,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     mark = Mark(config.database.with_name(MARK))
     process.stack.callback(mark.close)
     seen_by = {name: Counterpart(name, way) for name, way in ways.items()}
-    fence = LogFence(database, policy=policy, counterparts=seen_by, mark=mark, clock=clock)
+    fence = LogFence(database, policy=policy, lineage=line, counterparts=seen_by, mark=mark, clock=clock)
     await fence.begin()
     inc = await database.write(incarnation)
     # What is logged from here on was judged by this list.
@@ -255,6 +256,7 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
         database,
         key=log_key,
         policy=policy,
+        lineage=line,
         witnesses=asks,
         clock=clock,
         remind=reminders,
@@ -267,9 +269,9 @@ async def serve(process: Process, config: GatewayConfig) -> Ports:
     held = City(
         token=place.token, trust=trust.encode(), newest=trust.last.sealed.eid, sandbox=isinstance(clock, SandboxClock)
     )
-    exporter = Exporter(database, city=held, gathering=gathering, policy=policy, clock=clock)
+    exporter = Exporter(database, city=held, gathering=gathering, policy=policy, lineage=line, clock=clock)
     log_pb2_grpc.add_LogServiceServicer_to_server(
-        LogServicer(database, policy=policy, exporter=exporter), server.server
+        LogServicer(database, policy=policy, lineage=line, exporter=exporter), server.server
     )
     names.append(LOG_SERVICE)
     service, nightly = reconciling.add(

@@ -1,6 +1,7 @@
 """Signs the log's roots and gathers the witnesses' cosignatures.
 
-A root is kept before anybody sees its signature, and there is never another one for its size. Witnesses are asked all at once; one that
+A root is kept before anybody sees its signature, and there is never another one for its size; nor is there one under the name that the
+log has now for a size of a log before it. Witnesses are asked all at once; one that
 does not answer is asked again with the next checkpoint, one that refuses has seen another history, which is logged and not repaired.
 """
 
@@ -23,6 +24,7 @@ from xieban.marshal import micros
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Checkpoint, Policy
 from xieban.proof.note import SigningKey
+from xieban.trust import Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Checkpoints:
         *,
         key: SigningKey,
         policy: Policy,
+        lineage: Lineage,
         witnesses: Mapping[str, Ask],
         clock: Clock,
         remind: Mapping[str, Remind] | None = None,
@@ -77,6 +80,7 @@ class Checkpoints:
         self._database = database
         self._key = key
         self._policy = policy
+        self._lineage = lineage
         self._witnesses = dict(witnesses)
         self._clock = clock
         self._held = dict.fromkeys(witnesses, 0)
@@ -94,7 +98,7 @@ class Checkpoints:
         """A witnessed checkpoint of a tree that holds entry `position`, asked for now. Errors: QUORUM_NOT_MET."""
         await self.round()
         threshold = self._policy.threshold
-        data = await self._database.read(lambda tx: newest(tx, threshold=threshold))
+        data = await self._database.read(partial(newest, threshold=threshold, after=self._lineage.first))
         if data is None or checkpoint.parse(note.parse(data).text).size < position:
             count = sum(1 for held in self._held.values() if held >= position)
             raise failure(Reason.QUORUM_NOT_MET, what="见证方联署", count=count, limit=threshold)
@@ -125,7 +129,7 @@ class Checkpoints:
 
     def _sign(self, tx: Transaction) -> Signed | None:
         count = log.size(tx)
-        if count == 0:
+        if count <= self._lineage.first:
             return None
         row = tx.one("SELECT note FROM log_checkpoint WHERE size = ?", (count,))
         if row is not None:
@@ -177,7 +181,7 @@ class Checkpoints:
         """Show a witness that holds less than it has cosigned, or did not cosign what it could, what it cosigned last."""
         if name not in self._remind:
             return held
-        found = await self._database.read(partial(newest_of, witness=name, after=held))
+        found = await self._database.read(partial(newest_of, witness=name, after=held, lineage=self._lineage))
         if found is None:
             return await self._remind[name](b"", [])
         size, data = found
@@ -197,28 +201,32 @@ class Checkpoints:
         )
 
     def _refused(self, tx: Transaction, *, name: str) -> None:
-        """Once for each witness: from then on it refuses everything."""
-        known = tx.one("SELECT position FROM log_entry WHERE kind = 'WITNESS_REFUSED' AND detail = ?", (name,))
+        """Once for each witness and log: from then on it refuses everything."""
+        known = tx.one(
+            "SELECT position FROM log_entry WHERE kind = 'WITNESS_REFUSED' AND detail = ? AND position > ?",
+            (name, self._lineage.first),
+        )
         if known is None:
             log.append(tx, [Note("WITNESS_REFUSED", detail=name)], at=micros(self._clock.now()))
 
 
-def newest_of(tx: Transaction, *, witness: str, after: int) -> tuple[int, bytes] | None:
-    """The newest checkpoint beyond a size that a witness has cosigned, with that cosignature alone."""
+def newest_of(tx: Transaction, *, witness: str, after: int, lineage: Lineage) -> tuple[int, bytes] | None:
+    """The newest checkpoint beyond a size that a witness has cosigned and that is kept, with that cosignature alone."""
+    kept, bounds = _kept(lineage)
     row = tx.one(
         "SELECT c.size, c.note, s.line FROM log_cosignature s JOIN log_checkpoint c ON c.size = s.size"
-        " WHERE s.witness = ? AND s.size > ? ORDER BY s.size DESC, s.signed_at DESC LIMIT 1",
-        (witness, after),
+        f" WHERE s.witness = ? AND s.size > ?{kept} ORDER BY s.size DESC, s.signed_at DESC LIMIT 1",
+        (witness, after, *bounds),
     )
     return None if row is None else (row["size"], row["note"] + row["line"].encode())
 
 
-def newest(tx: Transaction, *, threshold: int) -> bytes | None:
-    """The newest checkpoint with at least `threshold` cosignatures, as one note; None when there is none."""
+def newest(tx: Transaction, *, threshold: int, after: int = 0) -> bytes | None:
+    """The newest checkpoint beyond a size with at least `threshold` cosignatures, as one note; None when there is none."""
     row = tx.one(
-        "SELECT c.size, c.note FROM log_checkpoint c WHERE (SELECT COUNT(DISTINCT s.witness) FROM log_cosignature s"
-        " WHERE s.size = c.size) >= ? ORDER BY c.size DESC LIMIT 1",
-        (threshold,),
+        "SELECT c.size, c.note FROM log_checkpoint c WHERE c.size > ? AND (SELECT COUNT(DISTINCT s.witness)"
+        " FROM log_cosignature s WHERE s.size = c.size) >= ? ORDER BY c.size DESC LIMIT 1",
+        (after, threshold),
     )
     return None if row is None else with_cosignatures(tx, row["size"], row["note"])
 
@@ -230,15 +238,21 @@ def with_cosignatures(tx: Transaction, size: int, data: bytes, *, latest: bool =
     return data + "".join(found[name] for name in sorted(found)).encode()
 
 
-def around(tx: Transaction, position: int, *, threshold: int) -> tuple[int, int]:
-    """Sizes of the last witnessed tree without entry `position` and of the first with it; 0 where there is none."""
-    enough = "(SELECT COUNT(DISTINCT s.witness) FROM log_cosignature s WHERE s.size = c.size) >= ?"
+def around(tx: Transaction, position: int, *, threshold: int, lineage: Lineage) -> tuple[int, int]:
+    """Sizes of the last witnessed tree without entry `position` and of the first with it, of those kept; 0 where there is none."""
+    kept, bounds = _kept(lineage)
+    enough = f"(SELECT COUNT(DISTINCT s.witness) FROM log_cosignature s WHERE s.size = c.size) >= ?{kept}"
     before = tx.one(
         f"SELECT c.size FROM log_checkpoint c WHERE c.size < ? AND {enough} ORDER BY c.size DESC LIMIT 1",
-        (position, threshold),
+        (position, threshold, *bounds),
     )
     after = tx.one(
         f"SELECT c.size FROM log_checkpoint c WHERE c.size >= ? AND {enough} ORDER BY c.size LIMIT 1",
-        (position, threshold),
+        (position, threshold, *bounds),
     )
     return int(before["size"]) if before is not None else 0, int(after["size"]) if after is not None else 0
+
+
+def _kept(lineage: Lineage) -> tuple[str, list[int]]:
+    """SQL that leaves out the sizes `lineage` does not keep, with what it asks for."""
+    return " AND NOT c.size BETWEEN ? AND ?" * len(lineage.gaps), [bound for gap in lineage.gaps for bound in gap]

@@ -27,6 +27,7 @@ from xieban.marshal import micros, sealed_from_bytes, stored_payload
 from xieban.notice import Notice
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Policy
+from xieban.trust import Lineage
 
 AT_ONCE = 200
 Member = tuple[str, bytes]
@@ -55,11 +56,21 @@ class City:
 class Exporter:
     """Exports cases of one city."""
 
-    def __init__(self, database: Database, *, city: City, gathering: Checkpoints, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        city: City,
+        gathering: Checkpoints,
+        policy: Policy,
+        lineage: Lineage,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._city = city
         self._gathering = gathering
         self._policy = policy
+        self._lineage = lineage
         self._clock = clock
 
     async def export(self, case_id: str, *, profile: Profile, look: LookUp | None = None) -> AsyncIterator[Member]:
@@ -107,7 +118,7 @@ class Exporter:
             trust=self._city.newest,
             statements=sorted(statements),
             entries=sorted(entries),
-            marks=_marks_around(tx, sorted(entries), threshold=self._policy.threshold),
+            marks=_marks_around(tx, sorted(entries), threshold=self._policy.threshold, lineage=self._lineage),
         )
         looked = [Note(lookup.KIND, case_id, detail=look.code)] if look is not None else []
         log.append(tx, [*looked, Note("EXPORT", case_id, detail=manifest.detail)], at=now)
@@ -147,13 +158,13 @@ def _concerns(row: Row, agency: str) -> bool:
     return bool(row["agency"] == agency)
 
 
-def _marks_around(tx: Transaction, positions: Sequence[int], *, threshold: int) -> list[str]:
+def _marks_around(tx: Transaction, positions: Sequence[int], *, threshold: int, lineage: Lineage) -> list[str]:
     """The witnessed trees just before and just after each entry: they say when it was made."""
     found: set[str] = set()
     before, after = 0, 0
     for position in positions:
         if not before < position <= after:
-            before, after = checkpoints.around(tx, position, threshold=threshold)
+            before, after = checkpoints.around(tx, position, threshold=threshold, lineage=lineage)
         found |= {bundle.mark_of(before, "last")} if before else set()
         found |= {bundle.mark_of(after, "first")} if after else set()
     return sorted(found)

@@ -1,23 +1,27 @@
 """The gateway's fence: a log that is behind what witnesses have seen, or another, is not this log, and nothing is signed in its name.
 
 What was lost cannot be made again: entries have random nonces. So a gateway restored from too old a backup refuses to start, and one that
-learns of it later ends. What a witness says counts only with the log's own signature on it.
+learns of it later ends. What a witness says counts only with the log's own signature on it. When the trust list founds another log, what
+witnesses saw of the one before counts only as far as it is kept, and the new one begins once every witness has been asked.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from services.chassis.clock import Clock
 from services.chassis.database import Database, Transaction
 from services.gateway import log
+from services.gateway.founding import found, is_owed
 from services.gateway.outbox import incarnation
 from services.reconcile.asking import Counterpart
 from services.reconcile.mark import Mark, Reached
 from xieban.errors import Reason, XiebanError, failure
 from xieban.proof.checkpoint import Checkpoint, Policy
+from xieban.trust import Lineage
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +33,18 @@ class LogFence:
     """One for the gateway. `need`: how many witnesses must have answered before a log without a mark is signed again."""
 
     def __init__(
-        self, database: Database, *, policy: Policy, counterparts: Mapping[str, Counterpart], mark: Mark, clock: Clock
+        self,
+        database: Database,
+        *,
+        policy: Policy,
+        lineage: Lineage,
+        counterparts: Mapping[str, Counterpart],
+        mark: Mark,
+        clock: Clock,
     ) -> None:
         self._clock = clock
         self._database = database
-        self._policy = Policy(log=policy.log, witnesses=(), threshold=0)
+        self._lineage = lineage
         self._need = len(policy.witnesses) - policy.threshold + 1
         self._counterparts = counterparts
         self._mark = mark
@@ -41,30 +52,39 @@ class LogFence:
         self._sure = False
 
     async def begin(self) -> None:
-        """Errors: LOG_BEHIND: what was signed before is not all here."""
+        """Errors: LOG_BEHIND: what was signed before is not all here. Those of `is_owed`."""
         (size, restored), reached = await self._database.read(_standing), self._mark.read()
-        if reached is not None and reached.log > size:
+        founding = self._lineage.founding
+        if founding is not None and not await self._database.read(partial(is_owed, founding=founding)):
+            founding = None
+        if founding is not None:
+            self._need = len(self._counterparts)
+            if reached is not None and reached.log > founding.first:
+                raise self._early(reached.log, "本机记录")
+        elif reached is not None and reached.log > size:
             raise failure(Reason.LOG_BEHIND, size=size, witness="本机记录", held=reached.log)
-        self._sure = not restored and (reached is not None or size == 0)
+        self._sure = founding is None and not restored and (reached is not None or size == 0)
         for name in self._counterparts:
             await self.ask(name)
         while not await self.cleared():
             logger.warning("waiting for witnesses to say what they have seen", extra={"count": len(self._answered)})
             await self._clock.sleep(PAUSE)
-        if restored:
+        if founding is not None:
+            await found(self._database, founding=founding, clock=self._clock, finish=_reopen)
+        elif restored:
             await self._database.write(_reopen)
 
     async def ask(self, name: str) -> None:
-        """Hold the log against what one witness has seen, if it answers. Errors: LOG_BEHIND."""
+        """Hold the log against what one witness has seen, if it answers. Errors: LOG_BEHIND, LOG_BEGINS_EARLY."""
         try:
             data = await self._counterparts[name].witnessed(deadline=PATIENCE)
-            seen = self._policy.check(data).checkpoint if data else None
+            seen = self._lineage.signed(data) if data else None
         except (KeyError, XiebanError) as error:
             logger.info("a witness was not asked", extra={"agency": name, "reason": str(error)[:40]})
             return
         self._answered.add(name)
         if seen is not None:
-            await self._database.read(lambda tx: _hold(tx, seen, name))
+            await self._database.read(lambda tx: self._hold(tx, seen, name))
 
     async def cleared(self) -> bool:
         """Whether the log may be signed: its mark is here, or so many witnesses were asked that no quorum has seen more."""
@@ -73,6 +93,21 @@ class LogFence:
                 await self.ask(name)
             self._sure = len(self._answered) >= self._need
         return self._sure
+
+    def _hold(self, tx: Transaction, seen: Checkpoint, name: str) -> None:
+        if seen.origin != self._lineage.name:
+            if seen.size > self._lineage.first:
+                raise self._early(seen.size, name)
+            if not self._lineage.keeps(seen.size):
+                return  # the list has left it behind
+        size = log.size(tx)
+        if seen.size > size or (seen.size and log.frontier_at(tx, seen.size).root() != seen.root):
+            raise failure(Reason.LOG_BEHIND, size=size, witness=name, held=seen.size)
+
+    def _early(self, held: int, witness: str) -> XiebanError:
+        """The new log begins before what was seen of the one before."""
+        name, first = self._lineage.name, self._lineage.first
+        return failure(Reason.LOG_BEGINS_EARLY, log=name, first=first, witness=witness, held=held)
 
     def signed(self, size: int) -> None:
         """The log was signed up to here."""
@@ -89,13 +124,3 @@ def _reopen(tx: Transaction) -> None:
     inc = incarnation(tx) + 1
     tx.run("UPDATE node SET value = ? WHERE name = 'incarnation'", (str(inc),))
     tx.run("DELETE FROM node WHERE name = 'restored_from'")
-
-
-def _hold(tx: Transaction, seen: Checkpoint, name: str) -> None:
-    size = log.size(tx)
-    if seen.size > size or (seen.size and _root(tx, seen.size) != seen.root):
-        raise failure(Reason.LOG_BEHIND, size=size, witness=name, held=seen.size)
-
-
-def _root(tx: Transaction, size: int) -> bytes:
-    return log.frontier_at(tx, size).root()

@@ -23,6 +23,7 @@ from xieban.lookup_views import PURPOSES_FROM_PB
 from xieban.proof import checkpoint, note
 from xieban.proof.checkpoint import Policy
 from xieban.proof.tiles import WIDTH, Tile
+from xieban.trust import Lineage
 from xieban.wire.v1 import log_pb2, log_pb2_grpc
 
 SERVICE = "xieban.wire.v1.LogService"
@@ -36,16 +37,17 @@ _COMMITTEE = {("gateway", "committee"), ("gateway", "node")}
 class LogServicer(log_pb2_grpc.LogServiceServicer):
     """The log of one city."""
 
-    def __init__(self, database: Database, *, policy: Policy, exporter: Exporter) -> None:
+    def __init__(self, database: Database, *, policy: Policy, lineage: Lineage, exporter: Exporter) -> None:
         self._database = database
         self._policy = policy
+        self._first = lineage.first
         self._exporter = exporter
 
     async def GetCheckpoint(
         self, request: log_pb2.GetCheckpointRequest, context: Context
     ) -> log_pb2.GetCheckpointResponse:
         wanted = self._policy.threshold if request.witnessed else 0
-        data = await self._database.read(lambda tx: checkpoints.newest(tx, threshold=wanted))
+        data = await self._database.read(lambda tx: checkpoints.newest(tx, threshold=wanted, after=self._first))
         if data is None:
             raise failure(Reason.QUORUM_NOT_MET, what="检查点", count=0, limit=wanted)
         return log_pb2.GetCheckpointResponse(note=data)
@@ -96,7 +98,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
             sql = "SELECT eid FROM handoff WHERE eid = ? AND (from_agency = ? OR to_agency = ?)"
             if tx.one(sql, (eid, peer.agency, peer.agency)) is None:
                 raise failure(Reason.HANDOFF_NOT_FOUND, handoff=eid[:16])
-        data = checkpoints.newest(tx, threshold=self._policy.threshold)
+        data = checkpoints.newest(tx, threshold=self._policy.threshold, after=self._first)
         if data is None:
             raise failure(Reason.QUORUM_NOT_MET, what="检查点", count=0, limit=self._policy.threshold)
         count = checkpoint.parse(note.parse(data).text).size

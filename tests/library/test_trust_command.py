@@ -187,6 +187,32 @@ def test_what_cannot_be_barred_is_refused_with_its_number(desk: Machine, words: 
     assert draft.read_bytes() == before
 
 
+def test_another_log_is_founded_and_the_keepers_read_what_it_keeps(desk: Machine) -> None:
+    file, _ = founded(desk)
+    old, _ = desk.key("log"), desk.key("log-2")
+    name = "xieban.lanzhou/log"
+    amend = ("--use", "log", "--key", desk.folder / "log.pub", "--name", name, "--index", 0)
+    desk.xieban("add", file, *amend)
+    second = desk.folder / "trust-v2.json"
+    for n in (1, 3):
+        desk.xieban("sign", second, "--key", desk.folder / f"root-{n}.key", "--yes")
+    desk.xieban("revoke", second, old["keyid"], "--reason", "lost", "--index", 500)
+    draft = desk.folder / "trust-v3.json"
+    new = ("--use", "log", "--key", desk.folder / "log-2.pub", "--name", f"{name}-2")
+    _, refused = desk.xieban("add", draft, *new, code=1)
+    assert "XB-3026" in refused, "another name founds a log, and says what it keeps"
+    _, refused = desk.xieban("add", draft, *new, "--keeps", 501, code=1)
+    assert "XB-3026" in refused
+    told, _ = desk.xieban("add", draft, *new, "--keeps", 400)
+    assert f"+ 列入 日志 {name}-2（另行设立，保留前 400 条），500 起" in told
+    shown = desk.json("show", draft)["trust"]["entries"]
+    assert [one.get("keeps") for one in shown if one["use"] == "log"].count(400) == 1
+    assert [one for one in shown if "keeps" in one and one["name"] != f"{name}-2"] == []
+    seal = ("--use", "seal", "--agency", "court", "--key", desk.folder / "log.pub", "--keeps", 0)
+    _, refused = desk.xieban("add", draft, *seal, code=1)
+    assert "--keeps" in refused
+
+
 def test_a_root_is_rotated_with_both_quorums(desk: Machine) -> None:
     file, _ = founded(desk)
     desk.key("root-4")

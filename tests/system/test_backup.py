@@ -19,9 +19,12 @@ from services.admin.commands import main
 from services.admin.fsck import check
 from services.admin.manifest import Manifest
 from services.admin.node import node_of
+from services.admin.reach import Reach
 from services.admin.restore import Mark, Restored, restore
 from services.chassis.clock import SystemClock
 from services.chassis.lock import alone
+from services.reconcile.mark import Mark as Reaching
+from services.reconcile.mark import Reached
 from tests.system.rig import PS, City, main_road, whole_city
 from xieban.agency import Agency
 from xieban.errors import Reason, XiebanError
@@ -246,6 +249,35 @@ async def test_the_commands_say_in_chinese_what_they_did_and_what_is_not_in_it(
     told_json = json.loads(capsys.readouterr().out)
     assert (told_json["agency"], told_json["findings"]) == ("police", [])
     assert main(["fsck", "--config", config + ".none"]) == 2
+
+
+async def test_a_node_tells_how_far_the_log_went_by_its_files_alone(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: dict[Agency, Reach] = {}
+    for agency in (Agency.GATEWAY, PS):
+        config = str(shelf.config(agency))
+        assert main(["log", "--config", config, "--json"]) == 0
+        told[agency] = msgspec.json.decode(capsys.readouterr().out, type=Reach)
+        assert main(["log", "--config", config, "--trees"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[: len(told[agency].trees)] == [f"{tree.size} {tree.root}" for tree in told[agency].trees]
+        assert main(["log", "--config", config]) == 0
+        assert f"到 {told[agency].signed} 条" in capsys.readouterr().out
+    gateway, police = told[Agency.GATEWAY], told[PS]
+    assert police.entries is None
+    assert gateway.entries is not None
+    assert 0 < police.signed <= gateway.signed <= gateway.entries
+    assert set(police.trees) <= set(gateway.trees), "both name the same trees by size and root"
+    out = shelf.save(Agency.GATEWAY)
+    copy = shelf.folder / "elsewhere" / "config.toml"
+    shelf.put_back(out, copy)
+    Reaching(copy.with_name("data.mark")).write(Reached(log=gateway.signed + 7))
+    assert main(["log", "--config", str(copy)]) == 0
+    assert f"签发到 {gateway.signed + 7} 条" in capsys.readouterr().out, (
+        "what was signed is known though the database is older"
+    )
+    assert main(["log", "--config", str(copy) + ".none"]) == 2
 
 
 async def test_a_manifest_is_read_only_as_it_was_written(shelf: Shelf) -> None:

@@ -18,13 +18,16 @@ from services.agency import fence as agency_fence
 from services.agency.fence import Fence
 from services.agency.recovery import lacking
 from services.gateway import checkpoints
+from tests.system.ceremony import amended, listed, put
 from tests.system.rig import CT, PP, PS, City, whole_city
 from tests.system.test_reconcile import harm
-from xieban.agency import Agency
+from xieban.agency import PARTIES, Agency
 from xieban.errors import Reason, Unreachable, XiebanError
 from xieban.handoff import State
+from xieban.keys import algorithm, files
 from xieban.reconcile import Reconciliation
 from xieban.reconcile_client import ReconcileClient
+from xieban.trust import Log, rotate
 
 GATEWAY = Agency.GATEWAY
 
@@ -336,3 +339,27 @@ async def test_a_gateway_that_is_behind_its_witnesses_refuses_to_start_and_says_
         assert raised.value.reason is Reason.LOG_BEHIND
         assert "备份" in raised.value.explain()
         await city.stop_gateway()
+
+
+async def test_what_a_witness_cosigned_under_the_logs_key_from_before_its_rotation_still_answers_for_the_log(
+    city: City,
+) -> None:
+    case = city.new_case()
+    sent = await city.police.send(city.draft("early_opinion_request", case=case))
+    await city.arrive(city.procuratorate, sent.eid)
+    await city.settled(case)
+    for agency in PARTIES:
+        await grown(city, agency, 0)
+    await city.stop_gateway()
+    size = max([await witnessed(city, agency) for agency in PARTIES])
+    (old,) = [one for one in listed(city.home).last.value.entries if isinstance(one, Log)]
+    fresh, file = algorithm("ed25519+sha256").generate(), city.home.node(GATEWAY) / "log.key"
+    put(city.home, rotate(listed(city.home), id=old.id, to=fresh.public, overlap=0, issue=amended(size)))
+    file.unlink()
+    files.save_private(file, fresh)
+    for agency in PARTIES:
+        await city.node(agency).restart()
+    (city.home.node(GATEWAY) / "data.mark").unlink()  # so that witnesses have to be asked
+    async with asyncio.timeout(20):
+        await city.start_gateway()
+    await grown(city, PS, size)

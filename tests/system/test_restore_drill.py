@@ -23,20 +23,22 @@ def block(name: str) -> str:
     return str(found)
 
 
-def shell(folder: Path) -> Callable[[str, Path], str]:
-    """Runs a step in which /srv/xieban is another folder, with `xieban-node` as it is installed."""
-    command = folder / "bin" / "xieban-node"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m services.admin "$@"\n')
-    command.chmod(0o755)
+def shell(folder: Path) -> Callable[..., str]:
+    """Runs a step in which /srv/xieban is another folder, with the commands as they are installed; `given` are what a person fills in."""
+    programs = {"xieban-node": "-m services.admin", "xieban": "-c 'from xieban.cli import main; main()'"}
+    for name, program in programs.items():
+        command = folder / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" {program} "$@"\n')
+        command.chmod(0o755)
     secret = folder / "passphrase"
     secret.touch(mode=0o600)
     secret.write_text("a long enough passphrase\n")
 
-    def run(step: str, home: Path) -> str:
+    def run(step: str, home: Path, **given: object) -> str:
         told = step.replace("/srv/xieban", str(home)).replace("/backup", str(folder / "backup"))
         told = told.replace("/etc/xieban/passphrase", str(secret))
-        env = os.environ | {"PATH": f"{command.parent}:{os.environ['PATH']}"}
+        env = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"} | {k: str(v) for k, v in given.items()}
         done = subprocess.run(["sh", "-e", "-c", told], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -25,7 +25,7 @@ from services.trusted import note_key
 from tests.system.rig import PP, PS, City, channel
 from xieban.agency import Agency
 from xieban.errors import Reason, failure
-from xieban.trust import parse, policy, witness_name
+from xieban.trust import lineage, parse, policy, witness_name
 from xieban.wire.v1 import log_pb2, log_pb2_grpc
 
 
@@ -97,6 +97,7 @@ async def two_faced(city: City, *, common: int, honest: bool = False) -> AsyncIt
                 faces[agency],
                 key=key,
                 policy=rules,
+                lineage=lineage(value, at=value.index),
                 witnesses={witness_name("lanzhou", agency): witness_at(wire)},
                 clock=SystemClock(),
             )

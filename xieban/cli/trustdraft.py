@@ -69,6 +69,10 @@ def add_command(
     role: Annotated[str, typer.Option("--role", metavar="角色", help="handler（经办）或 approver（审批）")] = "",
     holder: Annotated[str, typer.Option("--holder", metavar="工号", help="持有人工号或见证方代号，不得写姓名")] = "",
     name: Annotated[str, typer.Option("--name", metavar="名称", help="日志或见证方签名所用的名称")] = "",
+    keeps: Annotated[
+        int | None,
+        typer.Option("--keeps", min=0, metavar="条数", help="另行设立日志：新日志以原日志的前多少条开头；只用于 log"),
+    ] = None,
     index: IndexOption = None,
     days: Days = 730,
     afresh: Afresh = False,
@@ -76,7 +80,9 @@ def add_command(
 ) -> None:
     """列入一把密钥或一份根证书。"""
     chain = read(file)
-    given = {"agency": agency, "role": role, "holder": holder, "name": name, "office": office}
+    given: dict[str, str | int] = {"agency": agency, "role": role, "holder": holder, "name": name, "office": office}
+    if keeps is not None:
+        given["keeps"] = keeps
     issue = _issue(chain, index, days, afresh)
     entry = _entry(use, key, given, from_index=issue.index)
     _done(file, chain, add(chain, entry, issue=issue), json)
@@ -158,14 +164,14 @@ def bar_command(
     _done(file, chain, bar(chain, fingerprint=found, reason=why, issue=issue), json)
 
 
-def _entry(use: str, key: Path, given: dict[str, str], *, from_index: int) -> Entry:
+def _entry(use: str, key: Path, given: dict[str, str | int], *, from_index: int) -> Entry:
     """Errors: FIELD_INVALID, KEY_FILE_INVALID, FILE_UNREADABLE."""
     shape, needed = _USES[one_of(_USES, use, option="--use")]
     for name in needed:
         if not given[name]:
             raise failure(Reason.FIELD_INVALID, field=f"--{name}", detail=f"用途为 {use} 时必填")
     row: dict[str, object] = {field: given[field] for field in shape.__struct_fields__ if field in given}
-    unused = [name for name, value in given.items() if value and name not in row]
+    unused = [name for name, value in given.items() if value != "" and name not in row]
     if unused:
         raise failure(Reason.FIELD_INVALID, field=f"--{unused[0]}", detail=f"用途为 {use} 时不能给出")
     if shape is Authority:

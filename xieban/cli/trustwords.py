@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import typer
+from msgspec import UNSET
 
 from xieban.agency import NAMES, Agency, office
 from xieban.agency import city as city_of
@@ -93,7 +94,9 @@ def owner(entry: Entry) -> str:
         return f"{where} {ROLES[entry.role]} {entry.holder}" if isinstance(entry, Officer) else where
     if isinstance(entry, Witness):
         return f"{entry.holder} {entry.name}"
-    return entry.name if isinstance(entry, Log) else "TLS"
+    if isinstance(entry, Log):
+        return entry.name if entry.keeps is UNSET else f"{entry.name}（另行设立，保留前 {entry.keeps} 条）"
+    return "TLS"
 
 
 def span(entry: Entry) -> str:
@@ -135,7 +138,8 @@ def _root(root: Root) -> dict[str, str]:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    return {"use": entry.__struct_config__.tag, "keyid": entry.id, **plain(entry)}
+    row = plain(entry)
+    return {"use": entry.__struct_config__.tag, "keyid": entry.id, **{k: v for k, v in row.items() if v is not UNSET}}
 
 
 def _office(agency: Agency, division: str) -> str:

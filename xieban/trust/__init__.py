@@ -5,12 +5,14 @@
     chain       the file: all versions under the signatures of the roots
     amend       drafting and signing the next version
     witnessing  whom to believe about the log
+    lineage     logs that were founded one after another
 
 Pure: files are read by whoever calls, and time and log index are arguments.
 """
 
 from xieban.trust.amend import Issue, add, bar, begin, pinned, renew, revoke, rotate, rotate_root, sign
 from xieban.trust.chain import Chain, Pins, Quorum, Signed, parse, spell
+from xieban.trust.lineage import Founding, Lineage, lineage
 from xieban.trust.lists import Authority, Barred, Entry, Log, Officer, Revocation, Root, Seal, TrustList, Witness
 from xieban.trust.witnessing import log_keys, log_name, policy, witness_name
 
@@ -19,7 +21,9 @@ __all__ = [
     "Barred",
     "Chain",
     "Entry",
+    "Founding",
     "Issue",
+    "Lineage",
     "Log",
     "Officer",
     "Pins",
@@ -33,6 +37,7 @@ __all__ = [
     "add",
     "bar",
     "begin",
+    "lineage",
     "log_keys",
     "log_name",
     "parse",

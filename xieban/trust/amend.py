@@ -81,6 +81,8 @@ def rotate(before: Chain, *, id: str, to: PublicKey, overlap: int, issue: Issue)
     new = msgspec.structs.replace(
         old, algorithm=to.name, public=to.raw.hex(), from_index=draft.index, until_index=None, revoked=None
     )
+    if isinstance(new, Log):
+        new = msgspec.structs.replace(new, keeps=msgspec.UNSET)  # a log is founded once
     ended = msgspec.structs.replace(old, until_index=draft.index + overlap)
     return _amended(before, draft, [*_without(draft, id), ended, new])
 

@@ -7,11 +7,11 @@ list (`chain`), what may follow on what (`succession`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from xieban import canonical
 from xieban.agency import Agency, city, office
@@ -98,9 +98,13 @@ class Officer(_Keyed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag
 
 
 class Log(_Keyed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="use", tag="log"):
-    """The key that signs checkpoints of the supervision log under the note name `name`."""
+    """The key that signs checkpoints of the supervision log under the note name `name`.
+
+    `keeps`: it founds a new log, which begins with so many entries of the one before. Left out of every other key's entry.
+    """
 
     name: NoteName
+    keeps: Index | UnsetType = UNSET
 
 
 class Witness(_Keyed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="use", tag="witness"):
@@ -273,3 +277,19 @@ def _defects(value: TrustList) -> Iterator[str]:
         yield "停用的证书重复或者没有按指纹排列"
     if not {entry.fingerprint for entry in value.entries if isinstance(entry, Authority)}.isdisjoint(barred):
         yield "根证书不能作为单份证书停用"
+    yield from _of_logs([entry for entry in value.entries if isinstance(entry, Log)])
+
+
+def _of_logs(keys: Sequence[Log]) -> Iterator[str]:
+    """A name is the first log's, or is founded once, by its earliest key, behind a log that was there before."""
+    founders = [key for key in keys if key.keeps is not UNSET]
+    founded = {key.name: key.from_index for key in founders}
+    first = [key for key in keys if key.name not in founded]
+    if len(founded) < len(founders) or len({key.name for key in first}) > 1:
+        yield "日志名称重复设立，或者新的名称没有写明保留条数"
+    begins = min((key.from_index for key in first), default=None)
+    for key in keys:
+        if key.keeps is not UNSET and key.keeps > key.from_index:
+            yield f"密钥 {key.id} 的保留条数多于起期"
+        if key.name in founded and (begins is None or not begins <= founded[key.name] <= key.from_index):
+            yield f"密钥 {key.id} 的日志设立早于之前的日志"

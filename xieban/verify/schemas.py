@@ -218,7 +218,7 @@ TRUST_LIST: Final = exactly(
                 "use",
                 {
                     "ca": exactly({**_valid, "fingerprint": _digest}),
-                    "log": exactly({**_keyed, "name": _note_name}),
+                    "log": exactly({**_keyed, "name": _note_name}, unless_empty={"keeps": _count}),
                     "officer": exactly(
                         {**_keyed, "agency": _agency, "office": _division, "role": one_of("handler", "approver"), "holder": _holder}
                     ),

@@ -155,6 +155,23 @@ def _unsound(value: dict[str, Any]) -> Iterator[str]:
         yield "停用的证书重复或者没有排列"
     if any(row["use"] == "ca" and row["fingerprint"] in barred for row in value["entries"]):
         yield "根证书不能作为单份证书停用"
+    yield from _of_logs([row for row in value["entries"] if row["use"] == "log"])
+
+
+def _of_logs(keys: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A name is the first log's, or is founded once, by its earliest key, behind a log that was there before."""
+    founders = [row for row in keys if "keeps" in row]
+    founded = {row["name"]: row["from_index"] for row in founders}
+    first = [row for row in keys if row["name"] not in founded]
+    if len(founded) < len(founders) or len({row["name"] for row in first}) > 1:
+        yield "日志名称重复设立，或者新的名称没有写明保留条数"
+    begins = min((row["from_index"] for row in first), default=None)
+    for row in keys:
+        if row.get("keeps", 0) > row["from_index"]:
+            yield f"密钥 {keyid(row)} 的保留条数多于起期"
+        since = founded.get(row["name"])
+        if since is not None and (begins is None or not begins <= since <= row["from_index"]):
+            yield f"密钥 {keyid(row)} 的日志设立早于之前的日志"
 
 
 def _succession(before: Version, after: dict[str, Any]) -> Iterator[str]:

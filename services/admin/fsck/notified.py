@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from contextlib import suppress
 
 from services.admin.fsck.basis import Basis
 from services.admin.fsck.report import Book
@@ -16,7 +17,6 @@ from xieban.handoff import Header, LogView
 from xieban.marshal import stored_payload
 from xieban.statement import open_notice, open_reply, open_ticket
 from xieban.subjects import Address
-from xieban.trust import log_name
 
 
 def check(connection: sqlite3.Connection, basis: Basis, book: Book) -> None:
@@ -108,11 +108,11 @@ def _told(connection: sqlite3.Connection, row: sqlite3.Row) -> LogView | None:
 
 
 def _is_signed(basis: Basis, told: LogView) -> bool:
-    try:
-        basis.checkpoint(note_of(told, origin=log_name(basis.city)))
-    except XiebanError:
-        return False
-    return True
+    for name in {key.name for key in basis.logs}:
+        with suppress(XiebanError):
+            basis.checkpoint(note_of(told, origin=name))
+            return True
+    return False
 
 
 def _notice(basis: Basis, book: Book, row: sqlite3.Row, steps: dict[str, dict[int, tuple[str, str, str]]]) -> None:

@@ -73,6 +73,7 @@ LOG_KINDS = {
     "OVERDUE_LIFTED": "超期更正", "VIOLATION": "程序异常", "VIOLATION_LIFTED": "异常解除", "EQUIVOCATION": "一号两文",
     "UNDELIVERED": "未送达", "UNOPENED": "未开启",
     "REFUSED": "报文拒收", "RECONCILE_DIFF": "对账差异", "LOOKUP": "查看案件", "NOTICE": "通知", "REPLY": "督办回复", "SUPERVISION": "督办",
+    "LOST": "条目灭失", "REFOUNDED": "另行设立日志",
 }  # fmt: skip
 LOG_ALARMS = frozenset({"OVERDUE", "VIOLATION", "EQUIVOCATION", "REFUSED", "REJECTED", "RECONCILE_DIFF", "UNDELIVERED"})
 DIFFERS = Badge("▲", "与平台所算不一致", "urgent")

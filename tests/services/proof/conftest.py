@@ -22,9 +22,15 @@ from services.gateway.log import Note
 from xieban.errors import Reason, failure
 from xieban.proof.checkpoint import Policy
 from xieban.proof.note import Algorithm, SigningKey
+from xieban.trust import Lineage
 
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 NAMES = ("xieban.lanzhou/police", "xieban.lanzhou/procuratorate", "xieban.lanzhou/court")
+
+
+def line_of(key: SigningKey) -> Lineage:
+    """A city's first log."""
+    return Lineage(key.public.name, (key.public,))
 
 
 @dataclass
@@ -42,7 +48,12 @@ class Rig:
     def checkpoints(self, database: Database | None = None, key: SigningKey | None = None) -> Checkpoints:
         asks = {name: self._ask(name) for name in self.witnesses}
         return Checkpoints(
-            database or self.database, key=key or self.key, policy=self.policy, witnesses=asks, clock=self.clock
+            database or self.database,
+            key=key or self.key,
+            policy=self.policy,
+            lineage=line_of(self.key),
+            witnesses=asks,
+            clock=self.clock,
         )
 
     def _ask(self, name: str) -> Ask:
@@ -74,5 +85,8 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             name: await stack.enter_async_context(await Database.open(tmp_path / f"{number}.db", migrations=AGENCY))
             for number, name in enumerate(NAMES)
         }
-        witnesses = {name: Witness(stores[name], log=key.public, key=keys[name], clock=clock) for name in NAMES}
+        witnesses = {
+            name: Witness(stores[name], log=key.public, lineage=line_of(key), key=keys[name], clock=clock)
+            for name in NAMES
+        }
         yield Rig(database, key, policy, witnesses, stores, clock)

@@ -14,7 +14,7 @@ from services.agency.cosigning import unproven
 from services.agency.log_views import LogViews, Told
 from services.agency.witness import Witness, note_of, view_of
 from services.chassis.database import Transaction
-from tests.services.proof.conftest import NAMES, Rig
+from tests.services.proof.conftest import NAMES, Rig, line_of
 from xieban.errors import Reason, XiebanError, failure
 from xieban.handoff import LogView
 from xieban.proof import checkpoint, note
@@ -96,7 +96,7 @@ async def test_a_conviction_counts_for_the_key_that_signed_both_histories_and_fo
     other = SigningKey(rig.key.public.name, rig.key.public.algorithm, Ed25519PrivateKey.generate())
     own = SigningKey(POLICE, Algorithm.COSIGNATURE_V1, Ed25519PrivateKey.generate())
     for key, is_halted in ((rig.key, True), (other, False)):
-        again = Witness(rig.stores[POLICE], log=key.public, key=own, clock=rig.clock)
+        again = Witness(rig.stores[POLICE], log=key.public, lineage=line_of(key), key=own, clock=rig.clock)
         await again.begin()
         tree = Checkpoint(key.public.name, 9, bytes(32))
         data = note.Note(tree.text, (checkpoint.sign(tree, key),)).encode()
