@@ -144,10 +144,12 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     policy = trust_policy(trusted.value, at=trusted.value.index)
     listed = next((one for one in policy.witnesses if one.name == witness_name(token, agency)), None)
     cosigner = note_key(config.witness_key, listed=listed, value=trusted.value)
+    line = lineage(trusted.value, at=trusted.value.index)
+    left_behind = [(low - 1, high - 1) for low, high in line.gaps]  # from sizes to places
     witness = Witness(
         database,
         log=policy.log,
-        lineage=lineage(trusted.value, at=trusted.value.index),
+        lineage=line,
         key=cosigner,
         clock=clock,
         fence=lambda: fence.check(),
@@ -168,6 +170,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
     )
     grace = timedelta(minutes=config.reconcile.checked().grace)
     auditor = Auditor(database, log=log_at, policy=policy, clock=clock, grace=grace)
+    await auditor.begin(left_behind)
     service, reconciled = reconciling.add(
         server.server,
         me=me,
@@ -223,7 +226,7 @@ async def serve(process: Process, rulebook: Rulebook, config: AgencyConfig) -> i
         noted=fence.noted,
     )
     receiving, noticing = Receiving(desk, told=log_views.take), Noticing(desk)
-    hearing = Hearing(desk, contradicted=auditor.contradicted)
+    hearing = Hearing(desk, contradicted=auditor.contradicted, gaps=left_behind)
     puller = Puller(peers=peers, complete=receiving.complete, clock=clock)
     orders = Batcher(fence.guarded(Sending(desk, log_view=lambda: witness.view).act))
     words = Batcher(fence.guarded(noticing.act))

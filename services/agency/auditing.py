@@ -106,6 +106,15 @@ class Auditor:
             log.critical("the gateway has promised two things of its log", extra=_named(one))
         self._found.add(len(found), {"kind": str(Problem.CONTRADICTED)})
 
+    async def begin(self, gaps: promises.Gaps) -> None:
+        """What foundings have left behind is not looked for any more; handoffs whose entry stood there are looked for anew."""
+
+        def leave(tx: Transaction) -> None:
+            if promises.leave(tx, gaps):
+                tx.run("DELETE FROM node WHERE name = ?", (MARK,))
+
+        await self._database.write(leave)
+
     async def run(self) -> tuple[list[Difference], str]:
         """Audit what is not settled: everything that stands against the gateway, and the number of the reason why it could not be asked."""
         trouble = ""

@@ -25,9 +25,15 @@ from xieban.subjects import parse
 class Hearing:
     """The desk's ear for receipts and tickets."""
 
-    def __init__(self, desk: Desk, *, contradicted: Callable[[Sequence[Promise]], None]) -> None:
-        """`contradicted` is given promises of the gateway that contradict others, once they are durable."""
+    def __init__(
+        self, desk: Desk, *, contradicted: Callable[[Sequence[Promise]], None], gaps: promises.Gaps = ()
+    ) -> None:
+        """`contradicted` is given promises of the gateway that contradict others, once they are durable.
+
+        `gaps` are the places of the log that foundings have left behind.
+        """
         self._desk = desk
+        self._gaps = gaps
         self._contradicted = contradicted
 
     async def hear(self, arrivals: Sequence[Arrival]) -> None:
@@ -88,7 +94,7 @@ class Hearing:
 
         def keep(tx: Transaction) -> list[Promise]:
             tx.many(*outbox.finish(rows))
-            return promises.keep(tx, tickets, at=at)
+            return promises.keep(tx, tickets, at=at, gaps=self._gaps)
 
         contradicting = await self._desk.database.write(keep)
         self._desk.finished(rows)

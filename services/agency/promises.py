@@ -15,6 +15,8 @@ from services.chassis.database import Row, Statement, Transaction, placeholders
 from services.tickets import Heard
 from xieban.handoff import Logged
 
+Gaps = Sequence[tuple[int, int]]
+"""First and last index of the places that foundings of the log have left behind: what was promised of them counts no more."""
 PROVEN: Final = 0
 """In place of a ticket: the log itself has proven the entry."""
 _NAMED: Final = "SELECT {}, h.kind, h.case_id, h.from_agency, h.to_agency, h.sent_at FROM"
@@ -43,19 +45,19 @@ class Sent:
     settled: bool
 
 
-def keep(tx: Transaction, heard: Sequence[Heard], *, at: int) -> list[Promise]:
+def keep(tx: Transaction, heard: Sequence[Heard], *, at: int, gaps: Gaps) -> list[Promise]:
     """Write down what these tickets promise and was not known; the promises among it that contradict another."""
     found: list[Promise] = []
     for one in heard:
         told = dict.fromkeys(map(promised, one.ticket.logged))
-        known = _about(tx, told) if told else set()
+        known = _about(tx, told) if told else {}
         fresh = [promise for promise in told if promise not in known]
         if not fresh:
             continue
         row = tx.one("SELECT COALESCE(MAX(number), 0) + 1 AS number FROM ticket")
         number = row["number"] if row is not None else 1
         tx.run("INSERT INTO ticket VALUES (?,?,?,?)", (number, one.ticket.at, at, one.data))
-        found += _add(tx, fresh, known, ticket=number)
+        found += _add(tx, fresh, known, ticket=number, gaps=gaps)
     return found
 
 
@@ -63,15 +65,33 @@ def prove(tx: Transaction, promise: Promise) -> list[Promise]:
     """Write down an entry that the log has proven without a ticket; as `keep`."""
     tx.run("DELETE FROM unlogged WHERE eid = ?", (promise.eid,))
     known = _about(tx, [promise])
-    return [] if promise in known else _add(tx, [promise], known, ticket=PROVEN)
+    return [] if promise in known else _add(tx, [promise], known, ticket=PROVEN, gaps=())
 
 
-def _add(tx: Transaction, fresh: Sequence[Promise], known: set[Promise], *, ticket: int) -> list[Promise]:
-    apart = _contradicting([*known, *fresh])
+def leave(tx: Transaction, gaps: Gaps) -> bool:
+    """Let what was promised of these places count no more; whether there was any. The tickets stay: they are the gateway's signed word."""
+    rows = [
+        row
+        for first, last in gaps
+        for row in tx.all(
+            "UPDATE promise SET standing = 'left', contradicted = 0"
+            " WHERE leaf_index >= ? AND leaf_index <= ? AND standing <> 'left' RETURNING eid",
+            (first, last),
+        )
+    ]
+    return bool(rows)
+
+
+def _add(
+    tx: Transaction, fresh: Sequence[Promise], known: dict[Promise, str], *, ticket: int, gaps: Gaps
+) -> list[Promise]:
+    left = {one for one in fresh if any(first <= one.index <= last for first, last in gaps)}
+    counting = [one for one, standing in known.items() if standing != "left"]
+    apart = _contradicting([*counting, *(one for one in fresh if one not in left)])
     standing = "kept" if ticket == PROVEN else "open"
     tx.many(
         "INSERT INTO promise (eid, kind, leaf_index, leaf, ticket, standing, contradicted) VALUES (?,?,?,?,?,?,?)",
-        [(*_key(one), ticket, standing, int(one in apart)) for one in fresh],
+        [(*_key(one), ticket, "left" if one in left else standing, int(one in apart)) for one in fresh],
     )
     tx.many(*_changed("contradicted = 1", [one for one in apart if one in known]))
     return [one for one in fresh if one in apart]
@@ -86,15 +106,15 @@ def _contradicting(promises: Sequence[Promise]) -> set[Promise]:
     return {one for some in alike.values() if len(some) > 1 for one in some}
 
 
-def _about(tx: Transaction, promises: Collection[Promise]) -> set[Promise]:
-    """What is known of the same headers, and of the same places."""
+def _about(tx: Transaction, promises: Collection[Promise]) -> dict[Promise, str]:
+    """What is known of the same headers, and of the same places, with its standing."""
     eids, places = {one.eid for one in promises}, {one.index for one in promises}
     rows = tx.all(
-        f"SELECT eid, kind, leaf_index, leaf FROM promise WHERE eid IN ({placeholders(len(eids))})"
-        f" UNION SELECT eid, kind, leaf_index, leaf FROM promise WHERE leaf_index IN ({placeholders(len(places))})",
+        f"SELECT eid, kind, leaf_index, leaf, standing FROM promise WHERE eid IN ({placeholders(len(eids))})"
+        f" UNION SELECT eid, kind, leaf_index, leaf, standing FROM promise WHERE leaf_index IN ({placeholders(len(places))})",
         (*eids, *places),
     )
-    return {promise_of(row) for row in rows}
+    return {promise_of(row): row["standing"] for row in rows}
 
 
 def settle(kept: Sequence[Promise], broken: Sequence[Promise]) -> tuple[Statement, Statement]:
@@ -106,14 +126,14 @@ def unsettled(tx: Transaction, *, begin: int, end: int, span: int) -> list[tuple
     """Promises of places from the first unsettled one of `begin` to `end` (excluded), within `span` places that begin at a multiple of
     `span`; and whether each has been found broken before."""
     row = tx.one(
-        "SELECT MIN(leaf_index) AS place FROM promise WHERE standing <> 'kept' AND leaf_index >= ? AND leaf_index < ?",
+        "SELECT MIN(leaf_index) AS place FROM promise WHERE standing IN ('open', 'broken') AND leaf_index >= ? AND leaf_index < ?",
         (begin, end),
     )
     if row is None or row["place"] is None:
         return []
     last = min(end, (row["place"] // span + 1) * span)
     rows = tx.all(
-        "SELECT * FROM promise WHERE standing <> 'kept' AND leaf_index >= ? AND leaf_index < ? ORDER BY leaf_index",
+        "SELECT * FROM promise WHERE standing IN ('open', 'broken') AND leaf_index >= ? AND leaf_index < ? ORDER BY leaf_index",
         (row["place"], last),
     )
     return [(promise_of(one), one["standing"] == "broken") for one in rows]
@@ -123,7 +143,7 @@ def overdue(tx: Transaction, *, size: int, before: int) -> list[Promise]:
     """Promises received until `before` of places that the tree of `size` entries does not have yet, not found broken before."""
     rows = tx.all(
         "SELECT p.* FROM promise p JOIN ticket t ON t.number = p.ticket"
-        " WHERE p.standing <> 'kept' AND p.leaf_index >= ? AND p.standing = 'open' AND t.received_at <= ?",
+        " WHERE p.standing IN ('open', 'broken') AND p.leaf_index >= ? AND p.standing = 'open' AND t.received_at <= ?",
         (size, before),
     )
     return [promise_of(row) for row in rows]
@@ -133,7 +153,7 @@ def handoffs(tx: Transaction, *, after: int, limit: int) -> list[Sent]:
     """Handoffs of both boxes behind `after` in their order. What was received is here since it was stated delivered."""
     rows = tx.all(
         "SELECT h.seq, h.eid, CASE WHEN h.box = 'in' THEN COALESCE(f.at, h.sent_at) ELSE h.sent_at END AS since,"
-        " EXISTS (SELECT 1 FROM promise p WHERE p.eid = h.eid AND p.kind = 'LODGED')"
+        " EXISTS (SELECT 1 FROM promise p WHERE p.eid = h.eid AND p.kind = 'LODGED' AND p.standing <> 'left')"
         " OR EXISTS (SELECT 1 FROM unlogged u WHERE u.eid = h.eid) AS settled"
         " FROM handoff h LEFT JOIN receipt_fact f ON f.eid = h.eid AND f.kind = 'delivered'"
         " WHERE h.seq > ? ORDER BY h.seq LIMIT ?",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,41 +16,39 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.admin.commands import main as node_command
 from services.agency import fence as agency_fence
-from services.agency import log_views
-from services.agency.witness import Witness, view_of
+from services.agency.witness import Witness
 from services.chassis.database import Database
 from services.gateway import checkpoints, fence, founding, log
 from services.gateway.app import MIGRATIONS
 from services.gateway.fence import LogFence
 from services.stack.processes import ROOT
-from tests.library.bundles import second
-from tests.library.bundles.tampering import Case
 from tests.library.test_cli import xieban
-from tests.system.ceremony import amended, listed, put
-from tests.system.rig import CT, PP, PS, City, main_road, whole_city
-from tests.system.test_bundle import exported, pinned
-from tests.system.test_log_views import REFUSED, handed_over, split, until, view_in
-from tests.system.test_log_views import settled as settled_views
-from tests.system.test_restore import aside, grown, put_back, witnessed
+from tests.system.ceremony import listed, put
+from tests.system.refounding import (
+    GATEWAY,
+    SECOND,
+    both_verify,
+    cosigned,
+    kinds,
+    lost,
+    published_again,
+    refounded,
+    restarted,
+    road,
+    size,
+    stored,
+)
+from tests.system.rig import CT, City, whole_city
+from tests.system.test_bundle import exported
+from tests.system.test_restore import witnessed
 from tests.system.test_restore_drill import block, shell
-from tests.system.two_faced import two_faced
 from tests.world import Crash
-from xieban.agency import PARTIES, Agency
+from xieban.agency import PARTIES
 from xieban.errors import Reason, XiebanError
-from xieban.keys import algorithm, files
-from xieban.proof import checkpoint, note
-from xieban.proof.checkpoint import Checkpoint
-from xieban.proof.note import Algorithm, SigningKey
-from xieban.reconcile import Difference
-from xieban.reconcile_client import ReconcileClient
-from xieban.trust import Chain, Log, add, revoke
-
-GATEWAY = Agency.GATEWAY
-SECOND = "xieban.lanzhou/log-2"
+from xieban.trust import Log
 
 
 @pytest_asyncio.fixture
@@ -61,100 +58,6 @@ async def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(agency_fence, "PAUSE", 0.05)
     async with whole_city(tmp_path / "city") as running:
         yield running
-
-
-def stored(city: City, sql: str, *params: object) -> list[dict[str, Any]]:
-    """Rows of the gateway's database."""
-    path = city.home.node(GATEWAY) / "data.db"
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(sql, params)]
-
-
-def size(city: City) -> int:
-    return int(stored(city, "SELECT COUNT(*) AS n FROM log_entry")[0]["n"])
-
-
-def kinds(city: City, after: int) -> list[str]:
-    rows = stored(city, "SELECT kind FROM log_entry WHERE position > ? ORDER BY position", after)
-    return [row["kind"] for row in rows]
-
-
-async def road(city: City) -> tuple[str, list[str]]:
-    """A new case down the main road, settled and cosigned; its number and the eids of its handoffs."""
-    case = city.new_case()
-    eids = await main_road(city, case)
-    await city.settled(case)
-    seen = size(city)
-    for agency in PARTIES:
-        await grown(city, agency, seen - 1)
-    return case, eids
-
-
-def refounded(chain: Chain, city: City, *, keeps: int, first: int, name: str = SECOND, reason: Any = "lost") -> Chain:
-    """A draft that ends the log there is and founds another; its key is in the gateway's place for one."""
-    now = next(one for one in chain.last.value.entries if isinstance(one, Log) and one.end is None)
-    key = algorithm("ed25519+sha256").generate()
-    file = city.home.node(GATEWAY) / "log.key"
-    file.rename(file.with_name(f"{now.id}.key"))
-    files.save_private(file, key)
-    new = Log(name=name, algorithm=key.public.name, public=key.public.raw.hex(), from_index=first, keeps=keeps)
-    draft = revoke(chain, id=now.id, reason=reason, from_index=None, issue=amended(first))
-    return add(draft, new, issue=amended(first))
-
-
-async def restarted(city: City) -> None:
-    """The agencies with the list that is there now."""
-    for agency in PARTIES:
-        await city.node(agency).restart()
-
-
-async def lost(city: City) -> tuple[int, int, list[str]]:
-    """A city whose gateway was put back from before its last case: entries it has, entries there were, handoffs of that case."""
-    await road(city)
-    await city.stop_gateway()
-    kept, copy = size(city), aside(city, GATEWAY)
-    await city.start_gateway()
-    _, eids = await road(city)
-    seen = max([await witnessed(city, agency) for agency in PARTIES])
-    await city.stop_gateway()
-    reached = max(seen, size(city))
-    put_back(city, GATEWAY, copy)
-    assert kept < seen
-    return kept, reached, eids
-
-
-async def cosigned(city: City, name: str = SECOND) -> Any:
-    """The status of the log by that name, once its newest tree has its quorum."""
-    async with asyncio.timeout(30):
-        while True:
-            ran = await xieban("log", "status", "--json", profile=city.home.client("committee"))
-            if ran.code == 0 and ran.json["log"]["origin"] == name and ran.json["log"]["quorum"]:
-                return ran.json["log"]
-            await asyncio.sleep(0.1)
-
-
-async def published_again(city: City) -> tuple[Difference, ...]:
-    """What still differs when the authors have been asked to publish again what the gateway lacks."""
-    async with ReconcileClient.open(city.home.client("committee")) as client:
-        for _ in range(100):
-            found = await client.run(repair=True)
-            if not found.differences and not found.in_flight:
-                break
-            await asyncio.sleep(0.1)
-        return found.differences
-
-
-async def both_verify(city: City, *bundles: Path) -> None:
-    """Both off-line verifiers pass them."""
-    given = [Case(file.name, file.read_bytes(), pinned(city), honest=True) for file in bundles]
-    told = second.by_python(given)
-    assert [one["verdict"] for one in told] == ["pass"] * len(given), told
-    if second.NODE is not None:
-        assert second.disagreements(given, told, await second.by_node(given)) == []
-        return
-    async with second.chromium() as browser:
-        assert second.disagreements(given, told, await browser(given)) == []
 
 
 def started(config: Path) -> subprocess.CompletedProcess[str]:
@@ -406,108 +309,3 @@ async def test_what_was_lost_counts_against_nobody_and_a_second_loss_is_met_the_
     assert [row["detail"].rpartition(":")[2] for row in rows] == [SECOND, third]
     assert await published_again(city) == ()
     assert node_command(["fsck", "--config", str(city.home.node(GATEWAY) / "config.toml")]) == 0
-
-
-@pytest_asyncio.fixture
-async def forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[City]:
-    """A city without its gateway, in which another can be put in its place."""
-    monkeypatch.setattr(checkpoints, "BUSY", 0.05)
-    monkeypatch.setattr(checkpoints, "IDLE", 0.2)
-    monkeypatch.setattr(log_views, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(log_views, "LONGEST_PAUSE", 0.1)
-    async with whole_city(tmp_path / "city", gateway=False) as running:
-        yield running
-
-
-async def proven(city: City, *, police: int, procuratorate: int) -> Agency:
-    """Both have cosigned ten entries, then each its own history; who has convicted the log. The gateway keeps the police's."""
-    async with two_faced(city, common=10) as gateway:
-        assert await gateway.show(PS)
-        assert await gateway.show(PP)
-        await split(city, gateway, police=police, procuratorate=procuratorate)
-        there = await handed_over(city)
-        answer = city.draft("early_opinion", case=there.case_id, sender=PP, receiver=PS, acts=())
-        await city.procuratorate.answer(there.eid, answer)
-        judge = PS if police > procuratorate else PP
-        await until(lambda: city.rows(judge, REFUSED))
-        await gateway.grow(judge, 1)
-        assert not await gateway.show(judge), "nothing is cosigned any more"
-    shutil.copyfile(city.home.folder / "log-police.db", city.home.node(GATEWAY) / "data.db")
-    return judge
-
-
-@pytest.mark.parametrize(("police", "procuratorate"), [(7, 3), (2, 30)])
-async def test_after_a_proven_fork_the_city_goes_on_under_a_new_log_and_its_witnesses_sign_again(
-    forked: City, tmp_path: Path, police: int, procuratorate: int
-) -> None:
-    city = forked
-    judge = await proven(city, police=police, procuratorate=procuratorate)
-    told = await asyncio.to_thread(shell(tmp_path), block("log-common"), city.home.folder)
-    trees = [(int(count), int(size)) for count, size, _ in map(str.split, told.splitlines())]
-    assert {(3, 10), (2, 10 + police), (1, 10 + procuratorate)} <= set(trees)
-    assert [size for count, size in trees if count == 3] == [10], "the court has cosigned nothing"
-    here = size(city)
-    seen = max(here, 10 + procuratorate)
-    put(city.home, refounded(listed(city.home), city, keeps=10, first=seen, reason="compromised"))
-    await restarted(city)
-    await city.start_gateway()
-    status = await cosigned(city)
-    assert len(status["witnesses"]) == len(PARTIES)
-    assert kinds(city, here)[: seen - here + 1] == ["LOST"] * (seen - here) + ["REFOUNDED"]
-    (row,) = stored(city, "SELECT detail FROM log_entry WHERE kind = 'REFOUNDED'")
-    assert row["detail"] == f"10:{here}:{SECOND}"
-    assert len(city.rows(judge, REFUSED)) == 1, "the evidence stays"
-    for agency in (PS, PP):
-        assert await settled_views(city, agency) == ()
-        assert node_command(["fsck", "--config", str(city.home.node(agency) / "config.toml")]) == 0
-    sent = await handed_over(city)
-    view = view_in(city, PP, sent.eid)
-    assert view is not None
-    assert view.size > seen, "headers tell of the new log"
-    assert await settled_views(city, PP) == ()
-
-
-async def test_a_fork_is_no_reason_to_hold_more_than_is_kept_while_the_list_says_the_log_was_lost(forked: City) -> None:
-    city = forked
-    await proven(city, police=7, procuratorate=3)
-    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="lost"))
-    await restarted(city)
-    with pytest.raises(XiebanError) as raised:
-        await city.start_gateway()
-    assert raised.value.reason is Reason.LOG_KEEPS_OTHER
-
-
-async def test_under_its_new_name_the_log_is_held_to_one_history_as_before(forked: City) -> None:
-    city = forked
-    judge = await proven(city, police=7, procuratorate=3)
-    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="compromised"))
-    await restarted(city)
-    await city.start_gateway()
-    await cosigned(city)
-    await city.stop_gateway()
-    seen = await witnessed(city, judge)
-    for agency in (PS, PP):
-        (city.home.folder / f"log-{agency}.db").unlink()
-    async with two_faced(city, common=seen + 5) as gateway:
-        assert not await gateway.show(judge)
-        assert await gateway.noted(judge) == [f"xieban.lanzhou/{judge}"]
-    assert len(city.rows(judge, REFUSED)) == 2
-    assert await witnessed(city, judge) == seen
-
-
-async def test_a_view_of_the_new_log_that_waits_is_sound_and_one_that_its_key_never_signed_is_its_senders_defect(
-    forked: City,
-) -> None:
-    city = forked
-    await proven(city, police=7, procuratorate=3)
-    put(city.home, refounded(listed(city.home), city, keeps=10, first=size(city), reason="compromised"))
-    await restarted(city)
-    key = Ed25519PrivateKey.from_private_bytes(files.load_private(city.home.node(GATEWAY) / "log.key").raw)
-    for name, signed in ((SECOND, True), ("xieban.lanzhou/log", False)):
-        tree = Checkpoint(name, 10**6, b"\1" * 32)
-        signing = SigningKey(name, Algorithm.ED25519, key)
-        view = view_of(note.Note(tree.text, (checkpoint.sign(tree, signing),)).encode(), log=signing.public)
-        await city.say_header(city.header(log=view))
-        rows = "SELECT 1 FROM log_view WHERE size = 1000000 AND is_signed = ?"
-        await until(lambda rows=rows, signed=signed: city.rows(PP, rows, int(signed)))  # type: ignore[misc]
-    assert node_command(["fsck", "--config", str(city.home.node(PP) / "config.toml")]) == 0

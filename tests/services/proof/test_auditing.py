@@ -83,6 +83,7 @@ class Audited:
     rig: Rig
     source: Source
     auditor: Auditor
+    gaps: promises.Gaps = ()
 
     async def logged(self, *eids: str) -> list[Logged]:
         """Entries LODGED for these in the log, and what a ticket would say of them."""
@@ -101,7 +102,7 @@ class Audited:
         parts = [list(words[start : start + MAX_LOGGED]) for start in range(0, len(words), MAX_LOGGED)]
         tickets = [promise(logged=part) for part in parts]
         heard = [Heard(ticket, canonical.encode(ticket)) for ticket in tickets]
-        found = await self.rig.stores[POLICE].write(lambda tx: promises.keep(tx, heard, at=at))
+        found = await self.rig.stores[POLICE].write(lambda tx: promises.keep(tx, heard, at=at, gaps=self.gaps))
         if found:
             self.auditor.contradicted(found)
 
@@ -238,6 +239,44 @@ async def test_promises_that_contradict_one_another_are_kept_with_both_tickets(p
     row = await police.rig.stores[POLICE].read(lambda tx: tx.one(count))
     assert row is not None
     assert tuple(row) == (3, 5)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["told before", "told late"])
+async def test_what_was_promised_of_places_that_a_founding_left_behind_counts_no_more(
+    police: Audited, late: bool
+) -> None:
+    words = await police.logged(*eids(4))
+    await police.sent(*(word.eid for word in words))
+    await police.told(words[:2] if late else words)
+    await police.witnessed(after=20 * MINUTE)
+    assert await police.found() == []
+    police.gaps = [(2, 3)]
+    await police.auditor.begin(police.gaps)
+    if late:
+        await police.told(words[2:])
+    assert [await police.standings()] == [{word.eid: "kept" if word.index < 2 else "left" for word in words}]
+    # The authors publish again what was lost, and it is logged in other places.
+    again = [msgspec.structs.replace(word, index=word.index + 4, leaf=words[0].leaf) for word in words[2:]]
+    await police.told(again)
+    assert await police.auditor.standing() == [], "neither broken nor contradicted"
+    police.gaps = ()
+    await police.told([msgspec.structs.replace(words[0], index=9)])
+    assert [one.problem for one in await police.auditor.standing()] == [Problem.CONTRADICTED] * 2, "elsewhere as before"
+
+
+async def test_handoffs_whose_entry_a_founding_left_behind_are_looked_for_anew(police: Audited) -> None:
+    words = await police.logged(*eids(3))
+    await police.sent(*(word.eid for word in words))
+    await police.told(words)
+    await police.witnessed(after=20 * MINUTE)
+    assert await police.found() == []
+    assert police.source.asked == []
+    await police.auditor.begin([(2, 2)])
+    assert await police.found() == []
+    assert police.source.asked == [words[2].eid]
+    await police.auditor.begin([(2, 2)])
+    assert await police.found() == []
+    assert police.source.asked == [words[2].eid], "at every start, and asked once"
 
 
 async def test_a_handoff_without_a_promise_is_asked_about_once_when_the_log_has_it(police: Audited) -> None:

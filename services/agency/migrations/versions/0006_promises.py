@@ -15,19 +15,20 @@ STATEMENTS = (
     )""",
     "CREATE INDEX ticket_check ON ticket (received_at)",
     # An entry of the log about a header. `leaf_index` counts from 0. `ticket` 0: no ticket came, and the log has proven the entry.
-    # `kept`: a tree cosigned here shows that leaf there. `contradicted`: another row says otherwise of the same entry or place.
+    # `kept`: a tree cosigned here shows that leaf there. `left`: a founding has left the place behind. `contradicted`: another row says
+    # otherwise of the same entry or place.
     """CREATE TABLE promise (
         eid TEXT NOT NULL,
         kind TEXT NOT NULL,
         leaf_index BIGINT NOT NULL,
         leaf BLOB NOT NULL,
         ticket BIGINT NOT NULL,
-        standing TEXT NOT NULL CHECK (standing IN ('open', 'kept', 'broken')),
+        standing TEXT NOT NULL CHECK (standing IN ('open', 'kept', 'broken', 'left')),
         contradicted INTEGER NOT NULL CHECK (contradicted IN (0, 1)),
         PRIMARY KEY (eid, kind, leaf_index, leaf)
     )""",
     "CREATE INDEX promise_check ON promise (leaf_index, ticket, standing, contradicted)",
-    "CREATE INDEX promise_unsettled ON promise (leaf_index) WHERE standing <> 'kept'",
+    "CREATE INDEX promise_unsettled ON promise (leaf_index) WHERE standing IN ('open', 'broken')",
     "CREATE INDEX promise_false ON promise (eid) WHERE standing = 'broken' OR contradicted = 1",
     # Handoffs that should stand in the log, as a tree cosigned here is young enough to show, and for which it gives no proof.
     """CREATE TABLE unlogged (
