@@ -111,7 +111,7 @@ def guard(here: Here, *, trust: TrustList, development: bool = False) -> Callabl
     denials = telemetry.meter(__name__).create_counter("xieban.access.denials", description="calls refused, by reason")
 
     def denied(method: str, peer: str, error: XiebanError) -> XiebanError:
-        log.warning("call denied", extra={"method": method, "peer": peer, "reason": error.reason.number})
+        log.warning("call denied", extra={"method": method, "peer": peer, "reason": error.reason.name})
         denials.add(1, {"reason": error.reason.name})
         return error
 
