@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ PAGE: Final = 1_000
 MOST: Final = 1_000
 """Handoffs about which one run asks; the others' turn comes with the next."""
 AT_ONCE: Final = 8
+SAMPLE: Final = 64
+"""Promises found kept of whose entry one run asks to see what it says: a leaf alone does not tell."""
 LODGED: Final = "LODGED"
 MARK: Final = "audited"
 """In table `node`: every handoff up to this number has its entry LODGED settled."""
@@ -136,11 +139,13 @@ class Auditor:
             return
         late = await self._database.read(partial(promises.overdue, size=own.tree.size, before=own.at - self._grace))
         await self._settle([], late, named=late)
-        await self._promised(self._log, own.tree)
-        await self._sent(self._log, own)
+        lodged = await self._promised(self._log, own.tree)
+        drawn = secrets.SystemRandom().sample(lodged, min(SAMPLE, len(lodged)))
+        await self._sent(self._log, own, places={one.eid: one.index for one in drawn})
 
-    async def _promised(self, source: Log, tree: Checkpoint) -> None:
-        """Look for every unsettled promise of a place within `tree`, in the order of the log."""
+    async def _promised(self, source: Log, tree: Checkpoint) -> list[Promise]:
+        """Look for every unsettled promise of a place within `tree`, in the order of the log; those of LODGED that are kept."""
+        lodged: list[Promise] = []
         held: dict[Tile, bytes] = {}
         begin = 0
         while some := await self._database.read(partial(promises.unsettled, begin=begin, end=tree.size, span=SPAN)):
@@ -158,6 +163,8 @@ class Auditor:
                         broken.append((promise, was_broken))
             await self._settle(kept, [one for one, _ in broken], named=[one for one, was in broken if not was])
             begin = (some[0][0].index // SPAN + 1) * SPAN
+            lodged += [one for one in kept if one.kind == LODGED]
+        return lodged
 
     async def _settle(self, kept: Sequence[Promise], broken: Sequence[Promise], *, named: Sequence[Promise]) -> None:
         if not kept and not broken:
@@ -172,8 +179,9 @@ class Auditor:
             log.critical("the gateway's log does not keep what its ticket promised", extra=_named(one))
         self._found.add(len(named), {"kind": str(Problem.UNKEPT)})
 
-    async def _sent(self, source: Log, own: Own) -> None:
-        """Ask about handoffs without a promise of LODGED that were here long enough when `own` was cosigned, and about those named."""
+    async def _sent(self, source: Log, own: Own, *, places: Mapping[str, int]) -> None:
+        """Ask about handoffs without a promise of LODGED that were here long enough when `own` was cosigned, about those named, and what
+        the entries at `places` say."""
         reached = await self._database.read(_mark)
         waiting: list[Sent] = []
         while True:
@@ -184,10 +192,11 @@ class Auditor:
                 break
         due = {one.eid: one.since for one in waiting[:MOST] if one.since <= own.at - self._grace}
         before = await self._database.read(partial(promises.unlogged, limit=MOST))
-        asked = await self._ask(source, [*due, *before], since=due) if due or before else _Asked()
+        eids = list(dict.fromkeys((*due, *before, *places)))
+        asked = await self._ask(source, eids, since=due, places=places) if eids else _Asked()
         settled = {one.eid for one in asked.proven} | set(asked.absent)
         left = [one.seq for one in waiting if one.eid not in settled]
-        fresh = [eid for eid in asked.absent if eid in due]
+        fresh = [eid for eid in asked.absent if eid not in before]
         mark, at = left[0] - 1 if left else reached, micros(self._clock.now())
         contradicting = await self._database.write(partial(_write, proven=asked.proven, absent=fresh, mark=mark, at=at))
         for eid in fresh:
@@ -198,8 +207,10 @@ class Auditor:
         if asked.trouble is not None:
             raise asked.trouble
 
-    async def _ask(self, source: Log, eids: Sequence[str], *, since: Mapping[str, int]) -> _Asked:
-        """`since`: of those not named before, since when each was here."""
+    async def _ask(
+        self, source: Log, eids: Sequence[str], *, since: Mapping[str, int], places: Mapping[str, int]
+    ) -> _Asked:
+        """`since`: of those not named before and without a promise, since when each was here; `places` as `_sent`."""
         try:
             shown = self._policy.check(await source.witnessed()).checkpoint.size
         except XiebanError as error:
@@ -220,6 +231,9 @@ class Auditor:
                     return
             if proven is not None:
                 asked.proven.append(proven)
+            elif eid in places:
+                if shown > places[eid]:
+                    asked.absent.append(eid)
             elif not is_known or eid not in since or shown >= await self._must_show(since[eid]):
                 asked.absent.append(eid)
 

@@ -286,10 +286,37 @@ async def test_a_handoff_without_a_promise_is_asked_about_once_when_the_log_has_
     await police.witnessed(after=16 * MINUTE)
     await police.sent(young)
     assert await police.found() == []
-    assert police.source.asked == [there]
+    assert sorted(police.source.asked) == sorted([here, there]), "of what is promised a sample is asked about"
     assert (await police.standings())[there] == "kept"
     assert await police.found() == []
-    assert police.source.asked == [there], "and the young one's time has not come"
+    assert len(police.source.asked) == 2, "and the young one's time has not come"
+
+
+async def test_a_promise_that_points_at_another_headers_entry_is_found_out_by_asking_what_it_says(
+    police: Audited,
+) -> None:
+    gone, other = eids(2)
+    (word,) = await police.logged(other)
+    await police.told([msgspec.structs.replace(word, eid=gone)])
+    await police.witnessed()
+    assert await police.found() == [(Problem.UNLOGGED, gone, None)]
+    assert (await police.standings())[gone] == "kept", "the leaf is where it was promised"
+    await police.logged(gone)
+    await police.witnessed()
+    found = await police.found()
+    assert sorted((problem, index) for problem, _, index in found) == [
+        (Problem.CONTRADICTED, 0),
+        (Problem.CONTRADICTED, 1),
+    ]
+
+
+async def test_of_many_promises_a_sample_is_asked_about(police: Audited) -> None:
+    words = await police.logged(*eids(300))
+    await police.told(words)
+    await police.witnessed()
+    assert await police.found() == []
+    assert len(set(police.source.asked)) == len(police.source.asked) == auditing.SAMPLE
+    assert set(police.source.asked) <= {one.eid for one in words}
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
