@@ -1121,6 +1121,7 @@ async function checkApprovals(bundle, trust, check) {
   const officers = [];
   for (const row of trust.entries) if (row.use === "officer") officers.push({ ...row, id: await keyId(row) });
   for (const [eid, header] of bundle.headers) {
+    if (bundle.told(eid, "REJECTED").length) continue; // it was never let in
     const ours = officers.filter((row) => row.agency === header.from.agency && (row.office === "" || row.office === header.from.office));
     const indexes = bundle.told(eid, "LODGED").map((entry) => BigInt(entry.position - 1));
     const named = indexes.some((index) =>

@@ -1423,10 +1423,12 @@ _SIGNED: Final = (
 
 
 def check_approvals(bundle: Bundle, trust: dict[str, Any], report: Report) -> None:
-    """Every approval of every header, and that none is lacking where the list names officers."""
+    """Every approval of every header, and that none is lacking where the list names officers. What was rejected was never let in."""
     check = report["approvals"]
     officers = {trustlist.keyid(row): row for row in trust["entries"] if row["use"] == "officer"}
     for eid, header in bundle.headers.items():
+        if bundle.told(eid, "REJECTED"):
+            continue
         indexes = [entry.position - 1 for entry in bundle.told(eid, "LODGED")]
         needed = header["kind"] in NEEDED and any(_named(officers.values(), header["from"], index) for index in indexes)
         if needed or "approvals" in header:

@@ -170,7 +170,10 @@ class Database:
             try:
                 return context.run(_carry_out, connection._conn, begin, body)
             except sqlite3.Error as error:
-                raise self._translate(error) from error
+                told = self._translate(error)
+                if told is error:
+                    raise
+                raise told from error
 
         # aiosqlite has no public call for more than a statement at a time, and changing threads costs more than a statement.
         return cast(T, await connection._execute(work))  # type: ignore[no-untyped-call]

@@ -198,6 +198,13 @@ async def test_a_broken_disk_ends_the_process_and_is_never_retried(database: Dat
         await database.watch()
 
 
+async def test_an_error_that_is_passed_on_as_it_is_is_not_its_own_cause(database: Database) -> None:
+    """Whoever follows causes to their end, as the log does, would never get there."""
+    with pytest.raises(sqlite3.OperationalError) as raised:
+        await database.write(lambda transaction: transaction.run("SELECT * FROM nothing"))
+    assert raised.value.__cause__ is None
+
+
 async def test_migrations_bring_an_old_file_up_and_keep_its_rows(tmp_path: Path, migrations: Path) -> None:
     async with await Database.open(tmp_path / "node.db", migrations=migrations) as database:
         await database.write(lambda transaction: insert(transaction, "old"))

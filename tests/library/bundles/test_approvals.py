@@ -31,17 +31,17 @@ def judged(members: Members) -> Check:
 
 
 def headers(members: Members) -> dict[str, tuple[Header, int | None]]:
-    """Each header with the index at which it was lodged, without those that are a second content."""
+    """Each header with the index at which it was lodged, without those that were not taken: second contents, and what was rejected."""
     entries = [
         json.loads(data) for name, data in members.items() if name.startswith("entries/") and name.endswith(".json")
     ]
     lodged = {one["eid"]: one["position"] - 1 for one in entries if one["kind"] == "LODGED"}
-    second = {one["eid"] for one in entries if one["kind"] == "EQUIVOCATION"}
+    not_taken = {one["eid"] for one in entries if one["kind"] in ("EQUIVOCATION", "REJECTED")}
     found = {}
     for name, data in members.items():
         envelope = json.loads(data) if name.startswith("statements/") else {}
         eid = name[11:75]
-        if envelope.get("type") == "header" and eid not in second:
+        if envelope.get("type") == "header" and eid not in not_taken:
             found[eid] = (canonical.decode(base64.b64decode(envelope["payload"]), Header), lodged.get(eid))
     return found
 

@@ -14,7 +14,7 @@ from tests.library.bundles import officers
 from tests.library.bundles.crooked import Scenario, loosely
 from tests.library.bundles.officers import approve
 from tests.library.bundles.town import CASE, CITY, PP, PS, Members, Town, live
-from xieban.handoff import Approval, CaseRef, ClockAct, Commitment, Header, Party
+from xieban.handoff import Approval, CaseRef, ClockAct, Commitment, Defect, Header, Party
 from xieban.keys import keyid
 
 Approving = Callable[[Header], list[Approval]]
@@ -233,6 +233,23 @@ def a_second_content_that_nobody_approved_and_that_was_not_taken() -> Members:
     del town.entries[known:]
     town._lanes = lanes
     town.note("EQUIVOCATION", eid, "XB-3003")
+    return town.export()
+
+
+@fails()
+def a_handoff_that_its_receiver_rejected_because_nobody_approved_it() -> Members:
+    town = Town()
+    live(town)
+    eid = town.send("arrest_request", PS, PP, approved=False)
+    town.state(PP, PS, (eid, "rejected"), defects=[Defect(code="APPROVAL_MISSING", article="", item="XB-3041")])
+    return town.export()
+
+
+@fails("approvals")
+def a_handoff_that_nobody_approved_and_its_receiver_took() -> Members:
+    town = Town()
+    live(town)
+    town.settle(town.send("arrest_request", PS, PP, approved=False), PS, PP)
     return town.export()
 
 
