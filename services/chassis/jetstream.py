@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import nats.errors
@@ -28,6 +28,7 @@ from services.chassis.clock import SHANGHAI
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 Raw = Msg
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_NS: Final = 1_000_000_000
@@ -143,18 +144,20 @@ class Session:
 
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                await client.connect(
-                    url,
-                    name=name,
-                    inbox_prefix=inbox_prefix,
-                    error_cb=on_error,
-                    closed_cb=on_closed,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,  # or the first connect tries for ever
-                    reconnect_time_wait=0,
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    nkeys_seed=str(nkey_seed) if nkey_seed else None,
+                await _heeding(
+                    client.connect(
+                        url,
+                        name=name,
+                        inbox_prefix=inbox_prefix,
+                        error_cb=on_error,
+                        closed_cb=on_closed,
+                        allow_reconnect=False,
+                        max_reconnect_attempts=1,  # or the first connect tries for ever
+                        reconnect_time_wait=0,
+                        ping_interval=5,
+                        max_outstanding_pings=2,
+                        nkeys_seed=str(nkey_seed) if nkey_seed else None,
+                    )
                 )
                 session = cls(client, prefix=inbox_prefix)
                 return session
@@ -195,7 +198,7 @@ class Session:
         if not self._client.is_closed:
             with suppress(Exception):
                 async with asyncio.timeout(1.0):
-                    await self._client.flush()
+                    await _heeding(self._client.flush())
         self.mark_lost()
         with suppress(Exception):
             async with asyncio.timeout(1.0):
@@ -209,8 +212,8 @@ class Session:
         """Returns what `unsubscribe` takes."""
         try:
             # No limits: past its default the client silently drops what it has received.
-            subscription = await self._client.subscribe(
-                subject, cb=on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
+            subscription = await _heeding(
+                self._client.subscribe(subject, cb=on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
             )
         except (OSError, nats.errors.Error) as error:
             raise self._gone() from error
@@ -224,27 +227,24 @@ class Session:
         if not self.lost:
             with suppress(OSError, nats.errors.Error, TimeoutError):
                 async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT):
-                    await subscription.drain()  # type: ignore[no-untyped-call]
+                    await _heeding(subscription.drain())  # type: ignore[no-untyped-call]
 
     async def send(
         self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
         if self.lost:
             raise SessionLost
-        before = _cancellations()
         try:
-            await self._client.publish(subject, data, reply=reply, headers=dict(headers) if headers else None)
+            await _heeding(self._client.publish(subject, data, reply=reply, headers=dict(headers) if headers else None))
         except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError):
             raise
         except (OSError, nats.errors.Error) as error:
             raise self._gone() from error
-        if _cancellations() > before:
-            raise asyncio.CancelledError  # the client swallows it while flushing; whoever cancelled us would wait for ever
 
     async def probe(self) -> None:
         """A round trip; a session that does not manage it is given up, so that a connection dead without a word is replaced."""
         try:
-            await self._client.flush(timeout=2)
+            await _heeding(self._client.flush(timeout=2))
         except Exception:  # whatever the reason, this connection does not work
             log.warning("broker does not answer; connecting anew")
             self.mark_lost()
@@ -290,7 +290,8 @@ class Session:
             raise SessionLost
         before = _cancellations()
         try:
-            answer = await self._client.request(f"$JS.API.{verb}", msgspec.json.encode(body), timeout=REQUEST_TIMEOUT)
+            request = self._client.request(f"$JS.API.{verb}", msgspec.json.encode(body), timeout=REQUEST_TIMEOUT)
+            answer = await _heeding(request)
         except nats.errors.NoRespondersError as error:
             raise ApiError(503, "JetStream is not there") from error
         except TimeoutError:
@@ -336,6 +337,16 @@ def _stream_config(spec: StreamSpec) -> dict[str, Any]:
         "deny_delete": True,
         "allow_atomic": True,
     }
+
+
+async def _heeding(call: Awaitable[_T]) -> _T:
+    """What a call of the client gives. The client swallows a cancellation that comes while it flushes or meets an answer; whoever
+    cancelled us would wait for ever."""
+    before = _cancellations()
+    answer = await call
+    if _cancellations() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 def _cancellations() -> int:

@@ -30,6 +30,7 @@ OK: Final = 0
 CRASHED: Final = 70
 REFUSED: Final = 78
 CLOSING_LIMIT: Final = 20.0
+CANCEL_AGAIN: Final = 3.0
 
 
 class Tasks:
@@ -156,6 +157,10 @@ async def _close(process: Process) -> bool:
 
 
 async def _cancelled(task: asyncio.Future[None]) -> None:
-    """Cancel and wait; what the task raised has been dealt with where it ended."""
-    task.cancel()
-    await asyncio.wait([task])
+    """Cancel and wait; what the task raised has been dealt with where it ended.
+
+    Again after a while: `asyncio.wait_for` before Python 3.12, and gRPC, keep a cancellation to themselves that meets an answer.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
+
+from services.chassis import lifecycle
+from services.chassis.lifecycle import Process
 
 PRELUDE = """
 import asyncio, sys
@@ -107,3 +111,21 @@ async def test_a_fault_from_the_environment_kills_a_sandbox_at_its_second_pass()
     production = await start(body.format("pass"), XIEBAN_FAULT="S3:2")
     out, _ = await production.communicate()
     assert (production.returncode, out.split()) == (0, [b"pass"] * 3)
+
+
+async def test_a_loop_whose_library_swallows_the_stop_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "CANCEL_AGAIN", 0.01)
+    process, swallowed = Process(), asyncio.Event()
+
+    async def loop() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        swallowed.set()
+        await asyncio.Event().wait()
+
+    task = process.tasks.create_task(loop())
+    async with asyncio.timeout(5):
+        await asyncio.wait([task], timeout=0)  # it runs
+        await process.stack.aclose()
+    assert swallowed.is_set()
+    assert task.cancelled()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import nats.errors
@@ -24,6 +24,46 @@ from services.chassis.jetstream import (
 from services.chassis.puller import Puller
 from tests.chassis.test_bus import Consumer, Stream
 from xieban.testing import ManualClock
+
+
+class Swallowing:
+    """The broker's client where it keeps a cancellation to itself: while it flushes, and when an answer comes in that moment."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    def new_inbox(self) -> str:
+        return "_INBOX.x"
+
+    async def _swallow(self, *given: Any, **named: Any) -> Any:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return Msg(_client=None, data=b"{}")  # type: ignore[arg-type]
+        raise AssertionError("nobody cancelled")
+
+    subscribe = publish = request = flush = _swallow
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session: session.subscribe("a", print),
+        lambda session: session.send("a", b""),
+        lambda session: session.ensure_consumer(Consumer()),
+        lambda session: session.probe(),
+    ],
+    ids=["subscribe", "send", "request", "probe"],
+)
+async def test_a_stop_that_the_client_swallows_is_heeded(act: Callable[[Session], Coroutine[Any, Any, None]]) -> None:
+    client = Swallowing()
+    session = Session(client, prefix="_INBOX")  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as tasks:
+        acting = tasks.create_task(act(session))
+        await client.begun.wait()
+        acting.cancel()
+    assert acting.cancelled()
 
 
 class ScriptedSession:
