@@ -263,7 +263,10 @@ async def test_what_was_promised_of_places_that_a_founding_left_behind_counts_no
     assert [one.problem for one in await police.auditor.standing()] == [Problem.CONTRADICTED] * 2, "elsewhere as before"
 
 
-async def test_handoffs_whose_entry_a_founding_left_behind_are_looked_for_anew(police: Audited) -> None:
+async def test_handoffs_whose_entry_a_founding_left_behind_are_looked_for_anew(
+    police: Audited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "SAMPLE", 0)
     words = await police.logged(*eids(3))
     await police.sent(*(word.eid for word in words))
     await police.told(words)
